@@ -1,0 +1,53 @@
+"""What a probe is: one file in `agent/probes/`, whose fields are its settings and whose values carry their units."""
+
+from typing import ClassVar, NamedTuple, Protocol
+
+from contract.outcome import Outcome
+
+Values = dict[str, int | float]
+"""A value's name, ending in its unit, to a finite number. What could not be measured is absent."""
+
+
+class Value(NamedTuple):
+    """One number that a probe can bring: its name (with unit) and what it means."""
+
+    name: str
+    meaning: str
+
+
+class ProbeFailed(Exception):
+    """The attempt ended without a full measurement: how, what was tried where and what came back, and what was
+    measured all the same."""
+
+    def __init__(self, outcome: Outcome, detail: str, values: Values | None = None) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.detail = detail
+        self.values: Values = values or {}
+
+
+class Probe(Protocol):
+    """Measures one target once, when asked. Owns no clock schedule, no retry beyond its protocol's, no state.
+
+    A class in `agent/probes/<name>.py` is a frozen, keyword-only `msgspec.Struct` whose fields are its settings and
+    whose docstring names the standard or MIB that it follows. It raises ProbeFailed for every failure that it
+    recognises; anything else becomes `Outcome.BROKEN` at the border (`agent/taking.py`).
+    """
+
+    values: ClassVar[tuple[Value, ...]]
+    example: ClassVar[dict[str, object]]
+    """Settings that load, as a plan would write them; shown in the docs and loaded by a test."""
+
+    @property
+    def target(self) -> str:
+        """Name of the thing probed; begins with its role (`contract.names.ROLES`)."""
+        ...
+
+    @property
+    def longest_s(self) -> float:
+        """The longest that one measurement can take by its own settings; the border cuts it off a little later."""
+        ...
+
+    async def measure(self) -> Values:
+        """One measurement, now."""
+        ...

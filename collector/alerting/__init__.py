@@ -1,0 +1,1 @@
+"""Decides who is told what, and when; sends nothing. Imports no I/O library."""

@@ -1,0 +1,1 @@
+"""Where time series go: fed from the journal by cursor, each in its own thread."""

@@ -1,0 +1,1 @@
+"""Pages and figures for people and for monitoring: reads frozen snapshots, changes nothing."""

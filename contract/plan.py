@@ -1,0 +1,87 @@
+"""What the collector tells an agent to do: probes, their targets, and how often.
+
+An agent refuses a plan whole when any part is invalid, and goes on with the one it has.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import msgspec
+
+from contract import names
+from contract.settings import Phrase, Problem, Seconds, SettingsError, build
+
+Interval = Annotated[Seconds, msgspec.Meta(ge=1, le=86400)]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One probe with its settings, every so often. `settings` are the probe's own, checked by the agent that has it."""
+
+    probe: str
+    every_s: float
+    settings: dict[str, object]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one agent does. `backlog_bps` limits how fast old records follow the live ones."""
+
+    tick_s: float
+    profile: str
+    backlog_bps: float
+    jobs: tuple[Job, ...]
+
+
+class _WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
+    tick_s: Interval = 60.0
+    profile: str = "zoom-720p"
+    backlog_bps: Annotated[float, msgspec.Meta(ge=1000, le=1e9)] = 64_000.0
+    probe: tuple[dict[str, object], ...] = ()
+
+
+class _WrittenJob(msgspec.Struct, frozen=True, kw_only=True):
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{1,31}$", description="the name of a probe")]
+    every_s: Interval
+
+
+def read_plan(raw: Mapping[str, object], *, source: str) -> Plan:
+    """The plan in a parsed table (TOML on disk, JSON on the wire); see docs/protocol.md.
+
+    Each `[[probe]]` holds `name`, `every_s` (a multiple of `tick_s`, which it is by default) and the probe's own
+    settings. Raises SettingsError with every problem that shows without knowing the probes.
+    """
+    written = build(raw, _WrittenPlan, source=source)
+    problems: list[Problem] = []
+    jobs = list(_jobs(written, source, problems))
+    problems.extend(_repeated_targets(jobs))
+    if problems:
+        raise SettingsError(source, problems)
+    return Plan(tick_s=written.tick_s, profile=written.profile, backlog_bps=written.backlog_bps, jobs=tuple(jobs))
+
+
+def _jobs(written: _WrittenPlan, source: str, problems: list[Problem]) -> Iterator[Job]:
+    for place, table in enumerate(written.probe):
+        where = f"probe[{place}]"
+        head = {"every_s": written.tick_s, **{key: table[key] for key in ("name", "every_s") if key in table}}
+        try:
+            job = build(head, _WrittenJob, source=source)
+        except SettingsError as error:
+            problems.extend(problem._replace(where=f"{where}.{problem.where}") for problem in error.problems)
+            continue
+        turns = job.every_s / written.tick_s
+        if abs(turns - round(turns)) > 1e-9:  # noqa: PLR2004 - float noise of "1.5" and the like
+            facts = {"value": Phrase("plain.seconds", {"number": f"{job.every_s:g}"}),
+                     "tick": Phrase("plain.seconds", {"number": f"{written.tick_s:g}"})}  # fmt: skip
+            problems.append(Problem(f"{where}.every_s", "settings.not_a_multiple", facts))
+        settings = {key: value for key, value in table.items() if key not in ("name", "every_s")}
+        yield Job(probe=job.name, every_s=job.every_s, settings=settings)
+
+
+def _repeated_targets(jobs: list[Job]) -> Iterator[Problem]:
+    seen: set[tuple[str, object]] = set()
+    for place, job in enumerate(jobs):
+        target = job.settings.get("target")
+        if isinstance(target, str) and names.is_target(target):
+            if (job.probe, target) in seen:
+                facts = {"probe": job.probe, "target": target}
+                yield Problem(f"probe[{place}].target", "settings.duplicate_target", facts)
+            seen.add((job.probe, target))
