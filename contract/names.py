@@ -65,10 +65,7 @@ DOWN = ("ack", "plan", "command")
 
 def parse_topic(text: str) -> Topic | None:
     """The topic's parts, or None when it is none of ours: the agent is believed from here and nowhere else."""
-    parts = text.split("/")
-    if len(parts) != 5 or parts[:2] != ["sansang", "v1"]:
-        return None
-    agent, way, what = parts[2:]
-    if not is_id(agent) or what not in {"up": UP, "down": DOWN}.get(way, ()):
-        return None
-    return Topic(agent, way, what)
+    match text.split("/"):
+        case ["sansang", "v1", agent, "up" | "down" as way, what] if is_id(agent):
+            return Topic(agent, way, what) if what in (UP if way == "up" else DOWN) else None
+    return None

@@ -61,7 +61,10 @@ def read_plan(raw: Mapping[str, object], *, source: str) -> Plan:
 def _jobs(written: _WrittenPlan, source: str, problems: list[Problem]) -> Iterator[Job]:
     for place, table in enumerate(written.probe):
         where = f"probe[{place}]"
-        head = {"every_s": written.tick_s, **{key: table[key] for key in ("name", "every_s") if key in table}}
+        head: dict[str, object] = {
+            "every_s": written.tick_s,
+            **{key: table[key] for key in ("name", "every_s") if key in table},
+        }
         try:
             job = build(head, _WrittenJob, source=source)
         except SettingsError as error:

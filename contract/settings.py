@@ -69,7 +69,7 @@ class Kind(enum.Enum):
 
     DURATION = "duration"
     SIZE = "size"
-    SECRET_FILE = "secret file"
+    SECRET_FILE = "secret file"  # noqa: S105 - names a kind of file
 
 
 Seconds = Annotated[float, Kind.DURATION]
