@@ -1,0 +1,61 @@
+"""Takes one reading, whatever happens: the border at which a probe's failure becomes an outcome."""
+
+import asyncio
+import logging
+import math
+
+import msgspec
+
+from agent.probe import Probe, ProbeFailed, Values
+from contract.moment import Clock
+from contract.outcome import Outcome
+from contract.reading import DETAIL_MAX_CHARS, Reading
+
+log = logging.getLogger(__name__)
+
+_GRACE_S = 1.0
+_LARGEST = 1e18
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading and when its attempt began, on the monotonic clock."""
+
+    reading: Reading
+    began_mono_s: float
+
+    def before(self, mono_s: float) -> Reading:
+        """The reading as a record with the moment `mono_s` holds it."""
+        return msgspec.structs.replace(self.reading, before_s=max(0.0, mono_s - self.began_mono_s))
+
+
+async def take_reading(name: str, probe: Probe, clock: Clock) -> Taken:
+    """Measure once. Never raises for anything that the probe does."""
+    began_mono_s = clock.now().mono_s
+    outcome, values, detail = Outcome.OK, {}, ""
+    try:
+        async with asyncio.timeout(probe.longest_s + _GRACE_S):
+            values = await probe.measure()
+    except ProbeFailed as failure:
+        outcome, values, detail = failure.outcome, failure.values, failure.detail
+    except TimeoutError:
+        outcome, detail = Outcome.TIMEOUT, f"{name} {probe.target}: no result within {probe.longest_s + _GRACE_S:g} s"
+    except Exception as error:  # the border of one probe: a fault of ours is a reading too, and stops no other
+        log.exception("probe %s of %s broke", name, probe.target)
+        outcome, detail = Outcome.BROKEN, f"{name} {probe.target}: {type(error).__name__}: {error}"
+    reading = Reading(
+        probe=name, target=probe.target, outcome=outcome, values=_sound(values), detail=detail[:DETAIL_MAX_CHARS]
+    )
+    return Taken(reading=reading, began_mono_s=began_mono_s)
+
+
+def _sound(values: Values) -> Values:
+    """The values that are numbers, to six digits: more is noise, and noise costs bytes on a metered link."""
+    sound: Values = {}
+    for name, value in values.items():
+        if isinstance(value, bool):
+            sound[name] = int(value)
+        elif isinstance(value, int) and abs(value) < _LARGEST:
+            sound[name] = value
+        elif isinstance(value, float) and math.isfinite(value) and abs(value) < _LARGEST:
+            sound[name] = float(f"{value:.6g}")
+    return sound
