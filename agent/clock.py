@@ -38,7 +38,12 @@ elif sys.platform == "win32":
         return time.monotonic()
 
     class _TimeOfDay(ctypes.Structure):
-        _fields_ = (("boot", ctypes.c_int64), ("now", ctypes.c_int64), ("bias", ctypes.c_int64), ("rest", ctypes.c_byte * 24))
+        _fields_ = (
+            ("boot", ctypes.c_int64),
+            ("now", ctypes.c_int64),
+            ("bias", ctypes.c_int64),
+            ("rest", ctypes.c_byte * 24),
+        )
 
     def _boot_name() -> str:
         """SYSTEM_TIMEOFDAY_INFORMATION.BootTime less its bias: the kernel keeps it through steps of the clock."""

@@ -20,6 +20,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     probe: str
     every_s: float
     settings: dict[str, object]
+    place: int = 0
+    """Where it stands in the plan, for the sentence about what is wrong with it."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,13 +51,20 @@ def read_plan(raw: Mapping[str, object], *, source: str) -> Plan:
     Each `[[probe]]` holds `name`, `every_s` (a multiple of `tick_s`, which it is by default) and the probe's own
     settings. Raises SettingsError with every problem that shows without knowing the probes.
     """
-    written = build(raw, _WrittenPlan, source=source)
-    problems: list[Problem] = []
-    jobs = list(_jobs(written, source, problems))
-    problems.extend(_repeated_targets(jobs))
+    plan, problems = look_at_plan(raw, source=source)
     if problems:
         raise SettingsError(source, problems)
-    return Plan(tick_s=written.tick_s, profile=written.profile, backlog_bps=written.backlog_bps, jobs=tuple(jobs))
+    return plan
+
+
+def look_at_plan(raw: Mapping[str, object], *, source: str) -> tuple[Plan, list[Problem]]:
+    """The plan as far as it can be read, and what is wrong with it: for a reader that has more to check."""
+    written = build(raw, _WrittenPlan, source=source)
+    problems: list[Problem] = []
+    jobs = tuple(_jobs(written, source, problems))
+    problems.extend(_repeated_targets(jobs))
+    plan = Plan(tick_s=written.tick_s, profile=written.profile, backlog_bps=written.backlog_bps, jobs=jobs)
+    return plan, problems
 
 
 def _jobs(written: _WrittenPlan, source: str, problems: list[Problem]) -> Iterator[Job]:
@@ -76,15 +85,15 @@ def _jobs(written: _WrittenPlan, source: str, problems: list[Problem]) -> Iterat
                      "tick": Phrase("plain.seconds", {"number": f"{written.tick_s:g}"})}  # fmt: skip
             problems.append(Problem(f"{where}.every_s", "settings.not_a_multiple", facts))
         settings = {key: value for key, value in table.items() if key not in ("name", "every_s")}
-        yield Job(probe=job.name, every_s=job.every_s, settings=settings)
+        yield Job(probe=job.name, every_s=job.every_s, settings=settings, place=place)
 
 
-def _repeated_targets(jobs: list[Job]) -> Iterator[Problem]:
+def _repeated_targets(jobs: tuple[Job, ...]) -> Iterator[Problem]:
     seen: set[tuple[str, object]] = set()
-    for place, job in enumerate(jobs):
+    for job in jobs:
         target = job.settings.get("target")
         if isinstance(target, str) and names.is_target(target):
             if (job.probe, target) in seen:
                 facts = {"probe": job.probe, "target": target}
-                yield Problem(f"probe[{place}].target", "settings.duplicate_target", facts)
+                yield Problem(f"probe[{job.place}].target", "settings.duplicate_target", facts)
             seen.add((job.probe, target))

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -87,7 +87,7 @@ class Spool:
         if check != "ok":
             raise sqlite3.DatabaseError(check)
         self._db.executescript(_TABLES)
-        facts = dict(self._db.execute("SELECT name, value FROM fact"))
+        facts: dict[str, Any] = dict(self._db.execute("SELECT name, value FROM fact"))
         if "epoch" not in facts:
             facts = self._begin_epoch(on_disk)
         self.epoch: str = facts["epoch"]
@@ -103,11 +103,18 @@ class Spool:
         if on_disk:
             self._lay_ballast()
 
-    def _begin_epoch(self, on_disk: bool) -> dict[str, str | int | float]:  # noqa: FBT001 - one private caller
+    def _begin_epoch(self, on_disk: bool) -> dict[str, Any]:  # noqa: FBT001 - one private caller
         if on_disk:
             self._grow()
         epoch = secrets.token_hex(8)
-        facts = {"epoch": epoch, "acked_upto": 0, "made_count": 0, "dropped_count": 0, "next_seq": 1, "life_s": 0.0}
+        facts: dict[str, Any] = {
+            "epoch": epoch,
+            "acked_upto": 0,
+            "made_count": 0,
+            "dropped_count": 0,
+            "next_seq": 1,
+            "life_s": 0.0,
+        }
         with self._transaction():
             self._db.executemany("INSERT INTO fact VALUES (?, ?)", facts.items())
         return facts
@@ -195,7 +202,9 @@ class Spool:
         return seq
 
     def _remember(self, **facts: float) -> None:
-        self._db.executemany("UPDATE fact SET value = ? WHERE name = ?", ((value, name) for name, value in facts.items()))
+        self._db.executemany(
+            "UPDATE fact SET value = ? WHERE name = ?", ((value, name) for name, value in facts.items())
+        )
 
     def _make_room(self, size: int, life_s: float) -> None:
         self._delete_while("life_s < ?", life_s - self._limits.max_age_s)
@@ -203,7 +212,9 @@ class Spool:
             self._drop_oldest(_DROP_AT_ONCE)
 
     def _drop_oldest(self, count: int) -> None:
-        row = self._db.execute("SELECT max(seq) FROM (SELECT seq FROM record ORDER BY seq LIMIT ?)", (count,)).fetchone()
+        row = self._db.execute(
+            "SELECT max(seq) FROM (SELECT seq FROM record ORDER BY seq LIMIT ?)", (count,)
+        ).fetchone()
         if row[0] is not None:
             self._delete_while("seq <= ?", row[0])
 

@@ -1,0 +1,306 @@
+"""Wires the agent and owns its clock: ticks, probes, spool, link, plan."""
+
+import asyncio
+import logging
+import random
+import sqlite3
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, TypeVar
+
+from agent.clock import SystemClock
+from agent.forward import Forwarder, Pace
+from agent.link import Connected, Disconnected, Link, LinkEvent, Message
+from agent.orders import NO_ORDERS, LoadProbe, Orders, PlanFile, read_orders
+from agent.schedule import Schedule
+from agent.settings import AgentSettings
+from agent.taking import Taken, take_reading
+from contract import service_manager
+from contract.batch import ContractError, encode_batch
+from contract.messages import Goodbye, State, decode_ack, encode_small
+from contract.moment import Clock
+from contract.reading import Record
+from contract.settings import SettingsError
+from contract.spool import Spool, SpoolFull
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+EXIT_STUCK: Final = 75
+"""EX_TEMPFAIL of sysexits.h: the service manager starts the agent afresh."""
+
+
+class Agent:
+    """One agent, from start to stop, in one asyncio loop; disk and link have a thread each."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        *,
+        load_probe: LoadProbe,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._settings = settings
+        self._load_probe = load_probe
+        self._clock = clock or SystemClock()
+        self._chance = chance or random.Random()  # noqa: S311 - jitter, no secret
+        self._folder = settings.folder
+        self._plan_file = PlanFile(self._folder / "plan.json")
+        self._orders = NO_ORDERS
+        self._refused = ""
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._tray: list[Taken] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self._was_full = False
+
+    async def run(self) -> int:
+        """Measure and send until `stop`; the exit code for the service manager."""
+        self._loop = asyncio.get_running_loop()
+        self._stopping: asyncio.Future[Goodbye | None] = self._loop.create_future()
+        self._stir = asyncio.Event()  # something happened that may let the Forwarder send
+        self._replan = asyncio.Event()
+        self._spool = await self._on_disk(self._open_spool)
+        self._forwarder = Forwarder(self._spool, pace=Pace(), chance=self._chance)
+        self._take_first_orders()
+        self._link = Link(
+            self._settings.agent,
+            self._settings.broker,
+            self._settings.identity,
+            birth=self._state,
+            on_event=lambda event: self._loop.call_soon_threadsafe(self._hear, event),
+            chance=self._chance,
+        )
+        self._link.start()
+        service_manager.notify("READY=1")
+        tasks = [self._loop.create_task(work()) for work in (self._tick, self._forward, self._keep_watch)]
+        done, _ = await asyncio.wait([self._stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        service_manager.notify("STOPPING=1")
+        reason = self._stopping.result() if self._stopping.done() else None
+        for task in (*tasks, *self._running.values()):
+            task.cancel()
+        farewell = State(state="offline", reason=reason, at=self._clock.now()) if reason else None
+        await asyncio.to_thread(self._link.stop, farewell)
+        await asyncio.gather(*tasks, *self._running.values(), return_exceptions=True)
+        await self._on_disk(self._spool.close)
+        self._disk.shutdown()
+        for task in tasks:
+            if task in done and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+        return 0 if self._stopping.done() else EXIT_STUCK
+
+    def stop(self, reason: Goodbye | None) -> None:
+        """End the run and say why; None dies without a word, as a power cut would. From the loop's own thread."""
+        if not self._stopping.done():
+            self._stopping.set_result(reason)
+
+    def stop_from_thread(self, reason: Goodbye | None) -> None:
+        """The same from any thread, as a service host calls it."""
+        self._loop.call_soon_threadsafe(self.stop, reason)
+
+    def _open_spool(self) -> Spool:
+        path = self._folder / "spool.db"
+        mono_s = self._clock.now().mono_s
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return Spool(path, self._settings.spool.limits, mono_s=mono_s)
+        except sqlite3.OperationalError as error:
+            log.error("%s cannot be used (%s): readings are kept in memory until it can", path, error)  # noqa: TRY400 - a disk's state, not a fault of the program
+        except OSError as error:
+            log.error("%s cannot be used (%s): readings are kept in memory until it can", path, error)  # noqa: TRY400 - as above
+        except sqlite3.DatabaseError as error:
+            aside = path.with_name(f"spool-damaged-{int(self._clock.now().wall_s)}.db")
+            log.error("%s is damaged (%s): moved aside as %s, a new one begins", path, error, aside.name)  # noqa: TRY400 - as above
+            _move_aside(path, aside)
+            return Spool(path, self._settings.spool.limits, mono_s=mono_s)
+        return Spool(None, self._settings.spool.limits, mono_s=mono_s)
+
+    # What to do: the plan.
+
+    def _take_first_orders(self) -> None:
+        payload = self._plan_file.load()
+        if payload is not None and self._take_orders(payload, "cached plan"):
+            return
+        if self._settings.plan is not None:
+            self._take_orders(self._settings.plan.read_bytes(), str(self._settings.plan), toml=True)
+
+    def _take_orders(self, payload: bytes, source: str, *, toml: bool = False) -> bool:
+        try:
+            orders = read_orders(payload, self._load_probe, source=source, toml=toml)
+        except SettingsError as error:
+            self._refused = str(error)[:500]
+            log.error("refused a plan, going on with the one in force:\n%s", error)  # noqa: TRY400 - the plan's fault
+            return False
+        self._refused = ""
+        self._follow(orders)
+        return True
+
+    def _follow(self, orders: Orders) -> None:
+        self._orders = orders
+        self._forwarder.pace = Pace(backlog_bps=orders.plan.backlog_bps)
+        self._replan.set()
+        log.info(
+            "plan %s in force: %d probes, a tick each %g s", orders.fingerprint, len(orders.probes), orders.plan.tick_s
+        )
+
+    def _state(self) -> State:
+        return State(
+            state="online",
+            version=program_version(),
+            plan=self._orders.fingerprint,
+            refused=self._refused,
+            at=self._clock.now(),
+        )
+
+    # What happens: ticks.
+
+    async def _tick(self) -> None:
+        while True:
+            self._replan.clear()
+            plan = self._orders.plan
+            schedule = Schedule(tick_s=plan.tick_s, start_mono_s=self._clock.now().mono_s, jobs=plan.jobs)
+            await self._follow_schedule(schedule)
+
+    async def _follow_schedule(self, schedule: Schedule) -> None:
+        tick = 0
+        while not self._replan.is_set():
+            await self._take_turn(schedule, tick)
+            tick = max(tick, schedule.tick_at(self._clock.now().mono_s)) + 1
+            wait_s = schedule.starts_mono_s(tick) - self._clock.now().mono_s
+            await _within(max(0.0, wait_s), self._replan.wait())
+
+    async def _take_turn(self, schedule: Schedule, tick: int) -> None:
+        """Start what is due, wait for it a while, and store what has come as one record."""
+        started = []
+        for place in schedule.due(tick):
+            if place not in self._running:  # still at its last turn: this one is skipped, not queued
+                task = self._loop.create_task(self._measure(place, self._orders))
+                self._running[place] = task
+                started.append(task)
+        if started:
+            await asyncio.wait(started, timeout=schedule.gather_s)
+        taken, self._tray = self._tray, []
+        if taken:
+            moment = self._clock.now()
+            readings = tuple(one.before(moment.mono_s) for one in taken)
+            await self._on_disk(self._store, Record(taken=moment, readings=readings))
+            self._stir.set()
+
+    async def _measure(self, place: int, orders: Orders) -> None:
+        try:
+            taken = await take_reading(orders.plan.jobs[place].probe, orders.probes[place], self._clock)
+            if orders is self._orders:  # else the plan changed meanwhile, and this answers an old question
+                self._tray.append(taken)
+        finally:
+            self._running.pop(place, None)
+
+    def _store(self, record: Record) -> None:
+        try:
+            self._spool.put(record, mono_s=record.taken.mono_s)
+        except (SpoolFull, sqlite3.DatabaseError) as error:
+            if not self._was_full:
+                log.error("the disk keeps no readings: %s", error)  # noqa: TRY400 - a disk's state
+            self._was_full = True
+            return
+        if self._was_full:
+            log.info("the disk keeps readings again")
+        self._was_full = False
+
+    # What goes out and comes in.
+
+    async def _forward(self) -> None:
+        while True:
+            self._stir.clear()
+            wake_mono_s = await self._on_disk(self._send_all)
+            wait_s = None if wake_mono_s is None else max(0.05, wake_mono_s - self._clock.now().mono_s)
+            await _within(wait_s, self._stir.wait())
+
+    def _send_all(self) -> float | None:
+        while (batch := self._forwarder.next(self._clock.now())) is not None:
+            payload = encode_batch(batch)
+            if not self._link.publish("batch", payload):
+                self._forwarder.disconnected()
+                break
+            self._forwarder.sent(len(payload))
+        return self._forwarder.wake_mono_s(self._clock.now())
+
+    def _hear(self, event: LinkEvent) -> None:
+        match event:
+            case Connected():
+                log.info("connected to %s:%d", self._settings.broker.host, self._settings.broker.port)
+                self._do(self._on_disk(self._forwarder.connected, self._clock.now()))
+            case Disconnected(reason):
+                log.warning("not connected: %s", reason)
+                self._do(self._on_disk(self._forwarder.disconnected))
+            case Message("ack", payload):
+                self._do(self._on_disk(self._hear_ack, payload))
+            case Message("plan", payload) if payload:
+                self._hear_plan(payload)
+            case _:
+                log.warning("ignored a message that is none of ours")
+
+    def _hear_ack(self, payload: bytes) -> None:
+        try:
+            self._forwarder.acked(decode_ack(payload), self._clock.now())
+        except ContractError as error:
+            log.warning("ignored an ack: %s", error)
+
+    def _hear_plan(self, payload: bytes) -> None:
+        if payload == self._plan_file.load() and self._orders is not NO_ORDERS:
+            return
+        if self._take_orders(payload, "plan from the collector"):
+            try:
+                self._plan_file.keep(payload)
+            except OSError as error:
+                log.warning("the plan could not be kept for the next start: %s", error)
+        self._link.publish("state", encode_small(self._state()), retain=True)
+
+    def _do(self, work: Awaitable[None]) -> None:
+        """Let a short piece of work run, then let the Forwarder look again."""
+
+        async def run() -> None:
+            await work
+            self._stir.set()
+
+        task = self._loop.create_task(run())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _on_disk(self, work: Callable[..., T], *parts: object) -> T:
+        return await self._loop.run_in_executor(self._disk, work, *parts)
+
+    async def _keep_watch(self) -> None:
+        """Ends when the program is stuck; until then tells the service manager that it is not."""
+        every_s = min(60.0, service_manager.watchdog_every_s() or 60.0)
+        while not self._forwarder.is_deaf(self._clock.now()):
+            await self._on_disk(lambda: None)  # a disk that hangs for ever must show in the watchdog
+            service_manager.notify("WATCHDOG=1")
+            await asyncio.sleep(every_s)
+        log.error("connected, yet deaf for half an hour: starting afresh")
+
+
+async def _within(wait_s: float | None, awaitable: Awaitable[object]) -> None:
+    """Wait for something, but no longer than so many seconds."""
+    try:
+        async with asyncio.timeout(wait_s):
+            await awaitable
+    except TimeoutError:
+        pass
+
+
+def _move_aside(path: Path, aside: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+
+
+def program_version() -> str:
+    """The version installed."""
+    try:
+        return version("sansang")
+    except PackageNotFoundError:
+        return "0"

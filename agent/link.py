@@ -1,0 +1,205 @@
+"""The agent's one connection: MQTT 3.1.1 over TCP or TLS, QoS 1, a retained birth, a Will, and an explicit goodbye.
+
+Runs paho in a thread of its own that sleeps until something happens, and connects again with full jitter for ever.
+"""
+
+import contextlib
+import logging
+import os
+import random
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from contract.batch import BATCH_MAX_BYTES
+from contract.messages import State, encode_small
+from contract.names import Topic
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_S: Final = 30
+NO_TIME_CHECK: Final = 0x200000
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME: a PC whose CMOS battery died believes in 2009 and must still get through.
+Safe with a private CA only: what the certificate's dates would tell, the CA's own revocation list does."""
+_LOOP_S: Final = 10.0
+_CONNECT_S: Final = 15.0
+_FIRST_RETRY_S: Final = 2.0
+_LONGEST_RETRY_S: Final = 120.0
+
+
+class Broker(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the broker is, and how the agent shows who it is (`token`, for brokers without client certificates)."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1)]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8883
+    tls: bool = True
+    token: str = ""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent's certificate and key, and the CA that the broker must be of, as PEM text."""
+
+    ca: str
+    certificate: str = ""
+    key: str = ""
+
+
+class Connected(NamedTuple):
+    """The broker took us."""
+
+
+class Disconnected(NamedTuple):
+    """The connection ended or could not be made, with the broker's or the system's own reason."""
+
+    reason: str
+
+
+class Message(NamedTuple):
+    """Something from the collector: `what` is the topic's last level."""
+
+    what: str
+    payload: bytes
+
+
+LinkEvent = Connected | Disconnected | Message
+
+
+def tls_context(identity: Identity) -> ssl.SSLContext:
+    """A context that trusts the project's CA and nobody else, whatever the clock says. Raises ssl.SSLError, ValueError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VerifyFlags(NO_TIME_CHECK)
+    context.load_verify_locations(cadata=identity.ca)
+    if identity.certificate:
+        # ssl reads a key only from a file: a private one, gone at once.
+        descriptor, name = tempfile.mkstemp(prefix="sansang-")
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(identity.certificate + "\n" + identity.key)
+            context.load_cert_chain(name)
+        finally:
+            Path(name).unlink()
+    return context
+
+
+class Link:
+    """Keeps one connection up. Events come on the link's thread; `publish` may be called from any."""
+
+    def __init__(
+        self,
+        agent: str,
+        broker: Broker,
+        identity: Identity | None,
+        *,
+        birth: Callable[[], State],
+        on_event: Callable[[LinkEvent], None],
+        chance: random.Random,
+    ) -> None:
+        self._agent = agent
+        self._broker = broker
+        self._context = tls_context(identity) if broker.tls and identity is not None else None
+        self._birth = birth
+        self._on_event = on_event
+        self._chance = chance
+        self._stopping = threading.Event()
+        self._client: mqtt.Client | None = None
+        self._up = False
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def publish(self, what: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Hand a message to the connection; False when there is none, and the message is then forgotten."""
+        client = self._client
+        if not self._up or client is None:
+            return False
+        topic = str(Topic(self._agent, "up", what))
+        return client.publish(topic, payload, qos=1, retain=retain).rc == mqtt.MQTT_ERR_SUCCESS
+
+    def stop(self, farewell: State | None, *, patience_s: float = 3.0) -> None:
+        """Say goodbye if that still goes out, and end the thread. Without a farewell the Will speaks."""
+        client = self._client
+        if farewell is not None and client is not None and self._up:
+            topic = str(Topic(self._agent, "up", "state"))
+            goodbye = client.publish(topic, encode_small(farewell), qos=1, retain=True)
+            with contextlib.suppress(RuntimeError, ValueError):  # gone meanwhile: then the Will speaks after all
+                goodbye.wait_for_publish(patience_s)
+        self._stopping.set()
+        if client is not None:
+            if farewell is not None:
+                client.disconnect()
+            elif isinstance(connection := client.socket(), socket.socket):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        if self._thread.is_alive():
+            self._thread.join(patience_s)
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self._stopping.is_set():
+            try:
+                reason, was_up = self._connection()
+            except Exception as error:  # the border of the link's thread: without it the agent would go deaf for ever
+                log.exception("the link broke")
+                reason, was_up = f"{type(error).__name__}: {error}", False
+            self._up, self._client = False, None
+            if self._stopping.is_set():
+                break
+            self._on_event(Disconnected(reason))
+            attempt = 0 if was_up else attempt + 1
+            # Full jitter: when a province's power returns, its rooms must not come in step.
+            ceiling_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2.0**attempt)
+            self._stopping.wait(self._chance.uniform(0.2, ceiling_s))
+
+    def _connection(self) -> tuple[str, bool]:
+        """One connection from first to last: why it ended, and whether it was ever up."""
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self._agent, protocol=mqtt.MQTTv311)
+        client.connect_timeout = _CONNECT_S
+        client.max_inflight_messages_set(100)
+        if self._context is not None:
+            client.tls_set_context(self._context)
+        client.username_pw_set(self._agent, self._broker.token or None)
+        client.will_set(str(Topic(self._agent, "up", "state")), encode_small(State(state="lost")), qos=1, retain=True)
+        ended: list[str] = []
+
+        def on_connect(_client: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401
+            if code.is_failure:
+                ended.append(f"the broker refused: {code}")
+                return
+            client.subscribe([(str(Topic(self._agent, "down", what)), 1) for what in ("ack", "plan")])
+            client.publish(str(Topic(self._agent, "up", "state")), encode_small(self._birth()), qos=1, retain=True)
+            self._up = True
+            self._on_event(Connected())
+
+        def on_disconnect(_client: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401
+            ended.append(f"the connection ended: {code}")
+
+        def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+            if len(message.payload) <= BATCH_MAX_BYTES:
+                self._on_event(Message(message.topic.rsplit("/", 1)[-1], bytes(message.payload)))
+
+        client.on_connect, client.on_disconnect, client.on_message = on_connect, on_disconnect, on_message
+        self._client = client
+        try:
+            client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
+        except (OSError, ValueError) as error:
+            return f"{self._broker.host}:{self._broker.port}: {error}", False
+        was_up = False
+        while not ended and not self._stopping.is_set():
+            code = client.loop(timeout=_LOOP_S)
+            was_up = was_up or self._up
+            if code != mqtt.MQTT_ERR_SUCCESS and not ended:
+                ended.append(mqtt.error_string(code))
+        if self._stopping.is_set():
+            return "stopped", was_up
+        return ended[0], was_up

@@ -1,0 +1,77 @@
+"""Takes a plan whole or refuses it whole, and keeps the last good one on disk."""
+
+import hashlib
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from agent.probe import Probe
+from contract.plan import Plan, look_at_plan
+from contract.settings import Problem, SettingsError
+
+LoadProbe = Callable[[str, Mapping[str, object]], Probe]
+"""Makes a probe of its name and settings; raises SettingsError."""
+
+
+class Orders(NamedTuple):
+    """A plan with its probes made, place by place, and its fingerprint."""
+
+    plan: Plan
+    probes: tuple[Probe, ...]
+    fingerprint: str
+
+
+NO_ORDERS = Orders(Plan(tick_s=60.0, profile="", backlog_bps=64_000.0, jobs=()), (), "")
+
+
+def read_orders(payload: bytes, load: LoadProbe, *, source: str, toml: bool = False) -> Orders:
+    """The orders in a plan's text, JSON as it travels or TOML as people write it. Raises SettingsError."""
+    try:
+        raw = tomllib.loads(payload.decode()) if toml else msgspec.json.decode(payload, type=dict[str, object])
+    except (ValueError, msgspec.DecodeError) as error:
+        code = "settings.not_toml" if toml else "settings.not_json"
+        raise SettingsError(source, [Problem("", code, {"reason": error})]) from error
+    plan, problems = look_at_plan(raw, source=source)
+    probes: list[Probe] = []
+    measured: set[tuple[str, str]] = set()
+    for job in plan.jobs:
+        where = f"probe[{job.place}]"
+        try:
+            probe = load(job.probe, job.settings)
+        except SettingsError as error:
+            problems += [one._replace(where=f"{where}.{one.where}" if one.where else where) for one in error.problems]
+            continue
+        probes.append(probe)
+        if probe.longest_s > job.every_s:
+            facts = {"longest": f"{probe.longest_s:g} s", "every": f"{job.every_s:g} s"}
+            problems.append(Problem(f"{where}.every_s", "settings.slower_than_its_turn", facts))
+        if "target" not in job.settings and (job.probe, probe.target) in measured:
+            facts = {"probe": job.probe, "target": probe.target}
+            problems.append(Problem(f"{where}.target", "settings.duplicate_target", facts))
+        measured.add((job.probe, probe.target))
+    if problems:
+        raise SettingsError(source, problems)
+    return Orders(plan, tuple(probes), hashlib.sha256(payload).hexdigest()[:12])
+
+
+class PlanFile:
+    """The last good plan, kept beside the spool so that a PC that starts without a link knows what to do."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> bytes | None:
+        """The plan kept, or None."""
+        try:
+            return self._path.read_bytes()
+        except OSError:
+            return None
+
+    def keep(self, payload: bytes) -> None:
+        """Replace it in one step. Raises OSError."""
+        draft = self._path.with_suffix(".draft")
+        draft.write_bytes(payload)
+        draft.replace(self._path)

@@ -1,0 +1,81 @@
+"""The one small file that a PC holds: who it is, where the broker is. Everything else is the plan."""
+
+import os
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from agent.link import Broker, Identity
+from contract.catalogue import Language
+from contract.settings import Id, Problem, Seconds, SettingsError, Size, load_toml
+from contract.spool import SpoolLimits
+
+
+class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the PC's disk may hold of what was not yet delivered."""
+
+    max_bytes: Annotated[Size, msgspec.Meta(ge=1 << 20, le=8 << 30)] = 64 << 20
+    max_age_s: Annotated[Seconds, msgspec.Meta(ge=3600, le=400 * 86400)] = 45 * 86400.0
+
+    @property
+    def limits(self) -> SpoolLimits:
+        """As the spool takes them."""
+        return SpoolLimits(max_bytes=self.max_bytes, max_age_s=self.max_age_s)
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `sansang-collector agents add` writes for a PC. `plan` names a plan of the PC's own, used until the
+    collector sends one; `data_dir` holds spool and cached plan."""
+
+    agent: Id
+    broker: Broker
+    language: Language = "vi"
+    identity: Identity | None = None
+    data_dir: Path | None = None
+    plan: Path | None = None
+    spool: SpoolSettings = SpoolSettings()
+
+    def doubts(self) -> Iterator[Problem]:
+        """Checks across fields: TLS with a CA of our own, or loopback."""
+        if self.broker.tls and (self.identity is None or not self.identity.ca):
+            yield Problem("broker.tls", "settings.needs", {"what": "tls = true", "needed": "identity.ca"})
+        if not self.broker.tls and not is_loopback(self.broker.host):
+            yield Problem("broker.host", "settings.needs_tls", {"address": self.broker.host})
+        if self.identity is not None and bool(self.identity.certificate) != bool(self.identity.key):
+            yield Problem("identity", "settings.needs", {"what": "certificate", "needed": "key"})
+        if self.plan is not None and not self.plan.is_file():
+            yield Problem("plan", "settings.no_file", {"path": self.plan})
+
+    @property
+    def folder(self) -> Path:
+        """Where spool and plan are kept: as set, else where the operating system keeps such things."""
+        if self.data_dir is not None:
+            return self.data_dir
+        if state := os.environ.get("STATE_DIRECTORY"):
+            return Path(state.split(":")[0])
+        if sys.platform == "win32":
+            return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "SanSang"
+        return Path("/var/lib/sansang-agent")
+
+
+def load_settings(path: Path) -> AgentSettings:
+    """The settings in a file. Raises SettingsError with every problem; a file with secrets must not be public."""
+    settings = load_toml(path, AgentSettings)
+    has_secret = bool(settings.broker.token or (settings.identity and settings.identity.key))
+    if has_secret and os.name == "posix" and path.stat().st_mode & 0o004:
+        raise SettingsError(str(path), [Problem("", "settings.open_secret", {"path": path})])
+    return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address stays on this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
