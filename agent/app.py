@@ -1,6 +1,7 @@
 """Wires the agent and owns its clock: ticks, probes, spool, link, plan."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import sqlite3
@@ -8,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from agent.clock import SystemClock
 from agent.forward import Forwarder, Pace
@@ -52,7 +53,7 @@ class Agent:
         self._orders = NO_ORDERS
         self._refused = ""
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
-        self._running: dict[int, asyncio.Task[None]] = {}
+        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}  # by plan and place in it
         self._tray: list[Taken] = []
         self._background: set[asyncio.Task[None]] = set()
         self._was_full = False
@@ -71,13 +72,15 @@ class Agent:
             self._settings.broker,
             self._settings.identity,
             birth=self._state,
-            on_event=lambda event: self._loop.call_soon_threadsafe(self._hear, event),
+            on_event=self._hear_from_thread,
             chance=self._chance,
         )
         self._link.start()
         service_manager.notify("READY=1")
         tasks = [self._loop.create_task(work()) for work in (self._tick, self._forward, self._keep_watch)]
-        done, _ = await asyncio.wait([self._stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [self._stopping, *tasks]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        broken = [task for task in tasks if task.done()]
         service_manager.notify("STOPPING=1")
         reason = self._stopping.result() if self._stopping.done() else None
         for task in (*tasks, *self._running.values()):
@@ -87,9 +90,8 @@ class Agent:
         await asyncio.gather(*tasks, *self._running.values(), return_exceptions=True)
         await self._on_disk(self._spool.close)
         self._disk.shutdown()
-        for task in tasks:
-            if task in done and not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        for task in broken:
+            task.result()  # raises what ended it, if it was a fault
         return 0 if self._stopping.done() else EXIT_STUCK
 
     def stop(self, reason: Goodbye | None) -> None:
@@ -176,9 +178,9 @@ class Agent:
         """Start what is due, wait for it a while, and store what has come as one record."""
         started = []
         for place in schedule.due(tick):
-            if place not in self._running:  # still at its last turn: this one is skipped, not queued
-                task = self._loop.create_task(self._measure(place, self._orders))
-                self._running[place] = task
+            key = (self._orders.fingerprint, place)
+            if key not in self._running:  # else still at its last turn: this one is skipped, not queued
+                task = self._running[key] = self._loop.create_task(self._measure(place, self._orders))
                 started.append(task)
         if started:
             await asyncio.wait(started, timeout=schedule.gather_s)
@@ -195,7 +197,7 @@ class Agent:
             if orders is self._orders:  # else the plan changed meanwhile, and this answers an old question
                 self._tray.append(taken)
         finally:
-            self._running.pop(place, None)
+            self._running.pop((orders.fingerprint, place), None)
 
     def _store(self, record: Record) -> None:
         try:
@@ -226,6 +228,10 @@ class Agent:
                 break
             self._forwarder.sent(len(payload))
         return self._forwarder.wake_mono_s(self._clock.now())
+
+    def _hear_from_thread(self, event: LinkEvent) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to hear it
+            self._loop.call_soon_threadsafe(self._hear, event)
 
     def _hear(self, event: LinkEvent) -> None:
         match event:

@@ -73,7 +73,7 @@ LinkEvent = Connected | Disconnected | Message
 
 
 def tls_context(identity: Identity) -> ssl.SSLContext:
-    """A context that trusts the project's CA and nobody else, whatever the clock says. Raises ssl.SSLError, ValueError."""
+    """A context that trusts the project's CA and nobody else, whatever the clock says. Raises ssl.SSLError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VerifyFlags(NO_TIME_CHECK)

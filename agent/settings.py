@@ -29,7 +29,8 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `sansang-collector agents add` writes for a PC. `plan` names a plan of the PC's own, used until the
-    collector sends one; `data_dir` holds spool and cached plan."""
+    collector sends one; `data_dir` holds spool and cached plan.
+    """
 
     agent: Id
     broker: Broker

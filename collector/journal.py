@@ -1,0 +1,240 @@
+"""The collector's disk queue: what is acknowledged to an agent is here, durably, before the ack leaves.
+
+SQLite in WAL mode with synchronous FULL. One thread writes; each sink reads through a connection of its own.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from contract.batch import pack_record, unpack_record
+from contract.reading import Record
+
+QUARANTINE_MAX_COUNT: Final = 1000
+_QUARANTINE_BODY_BYTES: Final = 16 * 1024
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS kept (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never reused: sinks remember how far they are by it
+    agent TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
+    room TEXT NOT NULL, province TEXT NOT NULL,
+    arrived_s REAL NOT NULL, taken_s REAL NOT NULL, sure INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    UNIQUE (agent, epoch, seq)
+);
+CREATE INDEX IF NOT EXISTS kept_by_arrival ON kept (arrived_s);
+CREATE TABLE IF NOT EXISTS stream (
+    agent TEXT NOT NULL, epoch TEXT NOT NULL,
+    upto INTEGER NOT NULL,                  -- every record up to here is kept, or lies in a gap
+    made_count INTEGER NOT NULL, dropped_count INTEGER NOT NULL,
+    heard_s REAL NOT NULL,
+    PRIMARY KEY (agent, epoch)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gap (
+    agent TEXT NOT NULL, epoch TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, noticed_s REAL NOT NULL,
+    PRIMARY KEY (agent, epoch, first)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS boot (
+    agent TEXT NOT NULL, boot TEXT NOT NULL,
+    began_s REAL NOT NULL,                  -- true time at which the boot's monotonic clock read 0
+    heard_s REAL NOT NULL,
+    PRIMARY KEY (agent, boot)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quarantine (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    arrived_s REAL NOT NULL, agent TEXT NOT NULL, topic TEXT NOT NULL, why TEXT NOT NULL, body BLOB NOT NULL
+);
+"""
+
+
+class Kept(NamedTuple):
+    """One record of one agent. A reading in it was measured at `taken_s - reading.before_s` (Unix seconds)."""
+
+    id: int
+    agent: str
+    epoch: str
+    seq: int
+    room: str
+    province: str
+    arrived_s: float
+    taken_s: float
+    sure: bool
+    record: Record
+
+
+class Stream(NamedTuple):
+    """How far one epoch of one agent is: contiguous up to `upto`, and what the agent says that it made and dropped."""
+
+    agent: str
+    epoch: str
+    upto: int
+    made_count: int
+    dropped_count: int
+    heard_s: float
+
+
+class Gap(NamedTuple):
+    """Records that an agent declared lost: its spool had to give them up."""
+
+    agent: str
+    epoch: str
+    first: int
+    last: int
+    noticed_s: float
+
+
+class Quarantined(NamedTuple):
+    """A message that breaks the contract, for an operator to look at; its body may be cut."""
+
+    id: int
+    arrived_s: float
+    agent: str
+    topic: str
+    why: str
+    body: bytes
+
+
+class Journal:
+    """The one writer's side."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=-1; PRAGMA busy_timeout=10000;"
+            "PRAGMA cache_size=-8192;" + _TABLES
+        )
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is durable when it ends, or did not happen."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def keep(self, kept: Kept) -> bool:
+        """Add a record (its `id` is ignored); False when it is here already, which changes nothing."""
+        cursor = self._db.execute(
+            "INSERT OR IGNORE INTO kept (agent, epoch, seq, room, province, arrived_s, taken_s, sure, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*kept[1:9], pack_record(kept.record)),
+        )
+        return cursor.rowcount == 1
+
+    def save_stream(self, stream: Stream) -> None:
+        """Note how far an agent is."""
+        self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?)", stream)
+
+    def save_gap(self, gap: Gap) -> None:
+        """Note what an agent declared lost."""
+        self._db.execute("INSERT OR IGNORE INTO gap VALUES (?, ?, ?, ?, ?)", gap)
+
+    def save_boot(self, agent: str, boot: str, began_s: float, heard_s: float) -> None:
+        """Note when a boot of a PC began, in true time."""
+        self._db.execute("INSERT OR REPLACE INTO boot VALUES (?, ?, ?, ?)", (agent, boot, began_s, heard_s))
+
+    def save_quarantined(self, arrived_s: float, agent: str, topic: str, why: str, body: bytes) -> None:
+        """Put a bad message aside; the oldest beyond QUARANTINE_MAX_COUNT go."""
+        row = (arrived_s, agent, topic, why[:500], body[:_QUARANTINE_BODY_BYTES])
+        cursor = self._db.execute("INSERT INTO quarantine (arrived_s, agent, topic, why, body) VALUES (?,?,?,?,?)", row)
+        self._db.execute("DELETE FROM quarantine WHERE id <= ?", ((cursor.lastrowid or 0) - QUARANTINE_MAX_COUNT,))
+
+    def streams(self) -> list[Stream]:
+        """All streams."""
+        return [Stream(*row) for row in self._db.execute("SELECT * FROM stream")]
+
+    def ahead(self, agent: str, epoch: str, upto: int) -> list[int]:
+        """Numbers above `upto` that are here already, ascending: live records that overtook a backlog."""
+        query = "SELECT seq FROM kept WHERE agent = ? AND epoch = ? AND seq > ? ORDER BY seq"
+        return [seq for (seq,) in self._db.execute(query, (agent, epoch, upto))]
+
+    def boots(self) -> list[tuple[str, str, float]]:
+        """(agent, boot, began_s) of every boot known."""
+        return self._db.execute("SELECT agent, boot, began_s FROM boot").fetchall()
+
+    def gaps(self) -> list[Gap]:
+        """All gaps."""
+        return [Gap(*row) for row in self._db.execute("SELECT * FROM gap ORDER BY noticed_s")]
+
+    def quarantined(self, limit: int) -> list[Quarantined]:
+        """The newest messages in quarantine."""
+        return [
+            Quarantined(*row) for row in self._db.execute("SELECT * FROM quarantine ORDER BY id DESC LIMIT ?", (limit,))
+        ]
+
+    def quarantined_total(self) -> int:
+        """How many were ever put aside."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'quarantine'").fetchone()
+        return row[0] if row else 0
+
+    def since(self, arrived_s: float) -> Iterator[Kept]:
+        """Records that arrived after a moment, in order of arrival: to rebuild what was known."""
+        rows = self._db.execute("SELECT * FROM kept WHERE arrived_s > ? ORDER BY id", (arrived_s,))
+        yield from map(_kept, rows)
+
+    def last_id(self) -> int:
+        """Id of the newest record ever kept, 0 when there was none."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'kept'").fetchone()
+        return row[0] if row else 0
+
+    def prune(self, *, fed_id: int, before_s: float, at_most: int = 5000) -> int:
+        """Let go of records that every sink has (ids up to `fed_id`) and that arrived before a moment; how many went.
+
+        What lies ahead of a stream's `upto` stays: it is what tells a repeat from something new.
+        """
+        cursor = self._db.execute(
+            "DELETE FROM kept WHERE id IN (SELECT kept.id FROM kept JOIN stream USING (agent, epoch)"
+            " WHERE kept.id <= ? AND kept.arrived_s < ? AND kept.seq <= stream.upto ORDER BY kept.id LIMIT ?)",
+            (fed_id, before_s, at_most),
+        )
+        return cursor.rowcount
+
+    def size_bytes(self) -> int:
+        """Size of the file."""
+        return int(self.path.stat().st_size)
+
+    def copy_to(self, path: Path) -> None:
+        """A consistent copy, while others read and write."""
+        with contextlib.closing(sqlite3.connect(path)) as target:
+            self._db.backup(target)
+
+    def reader(self) -> "JournalReader":
+        """A reader of its own for one more thread."""
+        return JournalReader(self.path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+class JournalReader:
+    """One sink's side: reads what is kept, in order of id. The connection is made at first use, in the using thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA busy_timeout=10000")
+
+    def after(self, after_id: int, limit: int) -> list[Kept]:
+        """Records with an id above `after_id`, ascending, at most `limit`."""
+        rows = self._db.execute("SELECT * FROM kept WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit))
+        return [_kept(row) for row in rows]
+
+    def last_id(self) -> int:
+        """Id of the newest record, 0 when there is none."""
+        return self._db.execute("SELECT coalesce(max(id), 0) FROM kept").fetchone()[0]  # type: ignore[no-any-return] - a row of sqlite3 has no types
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+def _kept(row: tuple[int, str, str, int, str, str, float, float, int, bytes]) -> Kept:
+    *head, sure, body = row
+    return Kept(*head, bool(sure), unpack_record(body))  # type: ignore[arg-type] - the columns, in the tuple's order
