@@ -228,7 +228,8 @@ class JournalReader:
 
     def last_id(self) -> int:
         """Id of the newest record, 0 when there is none."""
-        return self._db.execute("SELECT coalesce(max(id), 0) FROM kept").fetchone()[0]  # type: ignore[no-any-return] - a row of sqlite3 has no types
+        last: int = self._db.execute("SELECT coalesce(max(id), 0) FROM kept").fetchone()[0]
+        return last
 
     def close(self) -> None:
         """Let go of the file."""
@@ -236,5 +237,5 @@ class JournalReader:
 
 
 def _kept(row: tuple[int, str, str, int, str, str, float, float, int, bytes]) -> Kept:
-    *head, sure, body = row
-    return Kept(*head, bool(sure), unpack_record(body))  # type: ignore[arg-type] - the columns, in the tuple's order
+    number, agent, epoch, seq, room, province, arrived_s, taken_s, sure, body = row
+    return Kept(number, agent, epoch, seq, room, province, arrived_s, taken_s, bool(sure), unpack_record(body))

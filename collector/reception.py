@@ -26,12 +26,12 @@ class Reception:
         lost = None
         if batch.low > self.upto + 1:
             # Below the low-water mark nothing can come any more. What came ahead of it is not lost.
-            first = self.upto + 1
-            missing = [seq for seq in range(first, batch.low) if seq not in self._ahead] if self._ahead else None
-            if missing is None:
-                lost = (first, batch.low - 1)
-            elif missing:
-                lost = (missing[0], missing[-1])
+            first, last = self.upto + 1, batch.low - 1
+            while first in self._ahead:
+                first += 1
+            while last in self._ahead:
+                last -= 1
+            lost = (first, last) if first <= last else None
             self.upto = batch.low - 1
             self._ahead = {seq for seq in self._ahead if seq > self.upto}
         numbers = range(batch.first, batch.last + 1)
