@@ -203,3 +203,33 @@ class Link:
         if self._stopping.is_set():
             return "stopped", was_up
         return ended[0], was_up
+
+
+def try_broker(agent: str, broker: Broker, identity: Identity | None, *, patience_s: float = 15.0) -> str:
+    """Connect once and leave: empty when the broker took us, else the reason that it or the system gave.
+
+    A broker holds one connection per agent, so a running agent is cut off by this and comes back by itself.
+    """
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=agent, protocol=mqtt.MQTTv311)
+    client.connect_timeout = patience_s
+    if broker.tls and identity is not None:
+        client.tls_set_context(tls_context(identity))
+    client.username_pw_set(agent, broker.token or None)
+    answers: list[str] = []
+
+    def on_connect(_client: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401
+        answers.append(str(code) if code.is_failure else "")
+
+    client.on_connect = on_connect
+    try:
+        client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S)
+    except (OSError, ValueError) as error:
+        return str(error)
+    for _ in range(max(1, round(patience_s / 0.5))):
+        if answers:
+            break
+        if (code := client.loop(timeout=0.5)) != mqtt.MQTT_ERR_SUCCESS:
+            answers.append(mqtt.error_string(code))
+    client.disconnect()
+    client.loop(timeout=0.1)
+    return answers[0] if answers else f"no answer within {patience_s:g} s"

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import msgspec
 
 from agent.link import Broker, Identity
 from contract.catalogue import Language
-from contract.settings import Id, Problem, Seconds, SettingsError, Size, load_toml
+from contract.settings import Id, Problem, Seconds, SettingsError, Size, is_loopback, load_toml
 from contract.spool import SpoolLimits
 
 
@@ -70,13 +69,3 @@ def load_settings(path: Path) -> AgentSettings:
     if has_secret and os.name == "posix" and path.stat().st_mode & 0o004:
         raise SettingsError(str(path), [Problem("", "settings.open_secret", {"path": path})])
     return settings
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address stays on this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

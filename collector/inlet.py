@@ -142,8 +142,11 @@ class Inlet:
 
     def on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         """Step 6 of the line: from a message to an arrival."""
-        topic = message.topic
-        self._put(read_arrival(topic, bytes(message.payload), retained=message.retain, arrived_s=self._clock_s()))
+        try:
+            topic, payload = message.topic, bytes(message.payload)
+            self._put(read_arrival(topic, payload, retained=message.retain, arrived_s=self._clock_s()))
+        except Exception:  # the border of one message: what rises here would end paho's thread without a word
+            log.exception("a message could not even be put aside")
 
     def _put(self, arrival: Arrival) -> None:
         try:

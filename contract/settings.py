@@ -11,6 +11,7 @@ import re
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -59,6 +60,12 @@ class SettingsError(Exception):
         self.problems = tuple(problems)
         super().__init__(self.text("en"))
 
+    @classmethod
+    def unreadable(cls, path: Path, error: OSError | UnicodeDecodeError) -> "SettingsError":
+        """A file that cannot even be read."""
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return cls(str(path), [Problem("", "settings.unreadable", {"reason": reason})])
+
     def text(self, language: Language) -> str:
         """A line for each problem: `file: where: what is wrong`."""
         return "\n".join(f"{self.source}: {problem.sentence(language)}" for problem in self.problems)
@@ -95,8 +102,7 @@ def load_toml(path: Path, into: type[T]) -> T:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SettingsError(str(path), [Problem("", "settings.unreadable", {"reason": reason})]) from error
+        raise SettingsError.unreadable(path, error) from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(str(path), [Problem("", "settings.not_toml", {"reason": error})]) from error
     return build(raw, into, source=str(path), folder=path.parent)
@@ -331,3 +337,13 @@ def _plain(number: float) -> str:
 def _shown(raw: object) -> str:
     text = {True: "true", False: "false"}[raw] if isinstance(raw, bool) else repr(raw)
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004 - one line on a terminal
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address stays on this machine; a name other than localhost is taken not to."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

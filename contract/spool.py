@@ -267,25 +267,49 @@ class Spool:
 
     def stat(self) -> SpoolStat:
         """What is in it now."""
-        waiting = self._db.execute("SELECT count(*) FROM record WHERE seq > ?", (self._acked_upto,)).fetchone()[0]
-        kept = self._db.execute("SELECT count(*) FROM record WHERE seq <= ?", (self._acked_upto,)).fetchone()[0]
-        return SpoolStat(
-            epoch=self.epoch,
-            low=self._low,
-            next_seq=self._next_seq,
-            acked_upto=self._acked_upto,
-            waiting_count=waiting,
-            kept_count=kept,
-            used_bytes=self._used_bytes,
-            made_count=self._made_count,
-            dropped_count=self._dropped_count,
-        )
-
-    def records(self) -> Iterator[tuple[int, Record]]:
-        """Everything in it, oldest first, for an export."""
-        for seq, body in self._db.execute("SELECT seq, body FROM record ORDER BY seq"):
-            yield seq, unpack_record(body)
+        return _stat(self._db)
 
     def close(self) -> None:
         """Let go of the file; everything in it is safe already."""
         self._db.close()
+
+
+class SpoolReader:
+    """Looks into a spool that an agent may be using, and changes nothing. Raises sqlite3.DatabaseError."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+
+    def stat(self) -> SpoolStat:
+        """What is in it now."""
+        return _stat(self._db)
+
+    def records(self) -> Iterator[tuple[int, Record]]:
+        """Everything in it, oldest first, with its number."""
+        for seq, body in self._db.execute("SELECT seq, body FROM record ORDER BY seq"):
+            yield seq, unpack_record(body)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+def _stat(db: sqlite3.Connection) -> SpoolStat:
+    facts: dict[str, Any] = dict(db.execute("SELECT name, value FROM fact"))
+    row = db.execute(
+        "SELECT min(seq), coalesce(sum(length(body)), 0) + count(*) * ?, count(*) FILTER (WHERE seq > ?),"
+        " count(*) FILTER (WHERE seq <= ?) FROM record",
+        (_ROW_OVERHEAD_BYTES, facts["acked_upto"], facts["acked_upto"]),
+    ).fetchone()
+    low, used_bytes, waiting_count, kept_count = row
+    return SpoolStat(
+        epoch=facts["epoch"],
+        low=low or facts["next_seq"],
+        next_seq=facts["next_seq"],
+        acked_upto=facts["acked_upto"],
+        waiting_count=waiting_count,
+        kept_count=kept_count,
+        used_bytes=used_bytes,
+        made_count=facts["made_count"],
+        dropped_count=facts["dropped_count"],
+    )

@@ -1,0 +1,70 @@
+"""Reads the plans that an operator wrote, one file for a room or for all, and turns them into what agents get."""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from contract.plan import Plan, read_plan
+from contract.settings import Problem, SettingsError
+
+DEFAULT_NAME: Final = "default"
+
+
+class WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan and its text on the wire (JSON)."""
+
+    plan: Plan
+    payload: bytes
+
+
+def load_plans(folder: Path | None, profiles: Iterable[str]) -> dict[str, WrittenPlan]:
+    """All plans of a folder by name: `default.toml`, and `<room>.toml` for a room that differs. None: no plans at all.
+
+    Raises SettingsError with the problems of every file; an unknown profile is one.
+    """
+    if folder is None:
+        return {}
+    problems: list[str] = []
+    plans: dict[str, WrittenPlan] = {}
+    known = tuple(profiles)
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            plans[path.stem] = read_plan_file(path, known)
+        except SettingsError as error:
+            problems.append(str(error))
+            failed = error
+    if problems:
+        if len(problems) == 1:
+            raise failed
+        raise SettingsError(str(folder), [Problem("", "settings.several_files", {"all": "\n".join(problems)})])
+    return plans
+
+
+def read_plan_file(path: Path, profiles: tuple[str, ...]) -> WrittenPlan:
+    """One plan file, as TOML. Raises SettingsError."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError.unreadable(path, error) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(str(path), [Problem("", "settings.not_toml", {"reason": error})]) from error
+    plan = read_plan(raw, source=str(path))
+    if plan.profile not in profiles:
+        facts = {"expected": ", ".join(profiles), "got": repr(plan.profile)}
+        raise SettingsError(str(path), [Problem("profile", "settings.unknown_profile", facts)])
+    return WrittenPlan(plan=plan, payload=msgspec.json.encode(raw, order="sorted"))
+
+
+def plan_for(room: str, plans: dict[str, WrittenPlan]) -> WrittenPlan | None:
+    """The plan of a room: its own, else the default one, else none."""
+    return plans.get(room) or plans.get(DEFAULT_NAME)
+
+
+def stamp(folder: Path | None) -> tuple[tuple[str, int], ...]:
+    """Changes when any plan file does: names and times of change."""
+    if folder is None:
+        return ()
+    return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.toml")))

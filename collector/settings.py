@@ -1,0 +1,126 @@
+"""The collector's settings file: where data lies, how agents reach it, where mail and time series go."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from collector.mail import MailSettings
+from contract.catalogue import Language
+from contract.settings import Port, Problem, Seconds, SecretFile, is_loopback, load_toml
+
+PortOrAny = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The broker: embedded in this program, or `mqtt` for one that runs by itself.
+
+    The embedded one listens on loopback unless told otherwise, and then demands TLS and credentials.
+    """
+
+    mode: Literal["embedded", "mqtt"] = "embedded"
+    host: str = "127.0.0.1"
+    port: PortOrAny = 1883
+    tls: bool = False
+    user: str = "collector"
+    password_file: SecretFile | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: SecretFile | None = None
+
+    def doubts(self) -> Iterator[Problem]:
+        """Open beyond this machine only with TLS."""
+        if not is_loopback(self.host) and not self.tls:
+            yield Problem("host", "settings.needs_tls", {"address": self.host})
+        for name in ("ca", "certificate"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                yield Problem(name, "settings.no_file", {"path": path})
+        if self.mode == "mqtt" and self.tls and self.ca is None:
+            yield Problem("tls", "settings.needs", {"what": "tls = true", "needed": "ca"})
+        if (self.certificate is None) != (self.key is None):
+            yield Problem("certificate", "settings.needs", {"what": "certificate", "needed": "key"})
+
+
+class AgentsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `agents add` writes into the small file of a PC: how the broker is reached from out there."""
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    tls: bool = False
+
+
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the pages are; `base_url` is how people reach them, for the links in mails. Pages ask nobody's name: open
+    them beyond this machine only behind a proxy that does."""
+
+    host: str = "127.0.0.1"
+    port: PortOrAny = 8080
+    base_url: str = "http://127.0.0.1:8080"
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where time series go: SQLite beside the journal, or a server that speaks the InfluxDB v2 write API."""
+
+    kind: Literal["sqlite", "influx"] = "sqlite"
+    url: str = ""
+    org: str = ""
+    bucket: str = "sansang"
+    token_file: SecretFile | None = None
+    raw_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 30
+
+    def doubts(self) -> Iterator[Problem]:
+        """A server needs an address."""
+        if self.kind == "influx" and not self.url.startswith(("http://", "https://")):
+            yield Problem("url", "settings.needs", {"what": 'kind = "influx"', "needed": "url = \"http://…\""})
+
+
+class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When people are told. `grace_s` is how long after its own start, or after the broker came back, the collector
+    believes nobody to be lost; `silent_after_s` how long an agent may say nothing before it counts as lost."""
+
+    hold_off_s: Annotated[Seconds, msgspec.Meta(ge=0, le=86400)] = 300.0
+    clear_after_s: Annotated[Seconds, msgspec.Meta(ge=0, le=86400)] = 180.0
+    reminder_s: Annotated[Seconds, msgspec.Meta(ge=60, le=30 * 86400)] = 86400.0
+    grace_s: Annotated[Seconds, msgspec.Meta(ge=0, le=86400)] = 120.0
+    silent_after_s: Annotated[Seconds, msgspec.Meta(ge=2, le=86400)] = 180.0
+    review_every_s: Annotated[Seconds, msgspec.Meta(ge=0.2, le=300)] = 5.0
+
+
+class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything. `plans` is a folder of plan files, `profiles` a file that replaces the built-in profiles."""
+
+    data_dir: Path | None = None
+    language: Language = "vi"
+    database: str = ""
+    plans: Path | None = None
+    profiles: Path | None = None
+    broker: BrokerSettings = BrokerSettings()
+    agents: AgentsSettings = AgentsSettings()
+    web: WebSettings = WebSettings()
+    store: StoreSettings = StoreSettings()
+    mail: MailSettings = MailSettings()
+    alerts: AlertSettings = AlertSettings()
+
+    def doubts(self) -> Iterator[Problem]:
+        """Folders and files that must be there."""
+        if self.plans is not None and not self.plans.is_dir():
+            yield Problem("plans", "settings.no_file", {"path": self.plans})
+        if self.profiles is not None and not self.profiles.is_file():
+            yield Problem("profiles", "settings.no_file", {"path": self.profiles})
+
+    @property
+    def folder(self) -> Path:
+        """Where data is kept: as set, else where the service manager says, else the usual place."""
+        if self.data_dir is not None:
+            return self.data_dir
+        if state := os.environ.get("STATE_DIRECTORY"):
+            return Path(state.split(":")[0])
+        return Path("/var/lib/sansang-collector")
+
+
+def load_settings(path: Path | None) -> CollectorSettings:
+    """The settings in a file; all defaults without one. Raises SettingsError with every problem."""
+    return CollectorSettings() if path is None else load_toml(path, CollectorSettings)
