@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent
 LOCK = ROOT / "requirements.lock"
 PROJECT = ROOT / "pyproject.toml"
 OLDEST_PYTHON = (3, 11)
+# Resolved before anything is cleared: we may be run by the very environment that is built anew.
+THIS_PYTHON = Path(sys.executable).resolve()
 USAGE = 2
 
 # Debian package: (a program of it, what for). Whoever needs another adds a line here, and asks for the program in a
@@ -195,9 +197,14 @@ def environment() -> dict[str, str]:
     return {**kept, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
 
-def run(program: Path, *arguments: str) -> int:
-    """Run a program to its end; its exit code."""
-    return subprocess.run([program, *arguments], env=environment(), check=False).returncode
+def run(program: Path, *arguments: str, holding: int | None = None) -> int:
+    """Run a program to its end; its exit code.
+
+    With `holding`, a lock's descriptor, it holds that lock too: killed ourselves, we may leave a pip behind that goes
+    on writing, and whoever comes next must wait for it.
+    """
+    handed = () if holding is None or os.name != "posix" else (holding,)
+    return subprocess.run([program, *arguments], env=environment(), pass_fds=handed, check=False).returncode
 
 
 def become(program: Path, *arguments: str) -> int:
@@ -237,15 +244,18 @@ def python() -> Path:
         raise CannotGoOnError(f"{folder} holds something else than a Python environment; name another in SANSANG_VENV.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with only_one(folder / SETUP_LOCK):
-            build(folder)
+        with only_one(folder / SETUP_LOCK) as held:
+            build(folder, held)
     except OSError as error:
         raise CannotGoOnError(f"The environment {folder} cannot be built: {error}.") from error
     return venv_python(folder)
 
 
-def build(folder: Path) -> None:
-    """Make the environment what it should be; does nothing when another process has just done it."""
+def build(folder: Path, held: int) -> None:
+    """Make the environment what it should be; does nothing when another process has just done it.
+
+    `held` is the descriptor of the lock that keeps others out.
+    """
     stamp = stamp_of(folder)
     if stamp == (foundation(folder), contents()):
         return
@@ -253,22 +263,22 @@ def build(folder: Path) -> None:
     if stamp is None or stamp[0] != foundation(folder):
         print(f"dev.py: building the Python environment in {folder} (a minute or two, once)", file=sys.stderr)
         clear(folder)
-        make_venv(folder)
+        make_venv(folder, holding=held)
     else:
         print(f"dev.py: refreshing the Python environment in {folder}", file=sys.stderr)
     install = (*PIP, "install", "--quiet", "--no-warn-script-location")
     interpreter = venv_python(folder)
     must(
         "Installing requirements.lock failed",
-        run(interpreter, *install, "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)),
+        run(interpreter, *install, "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK), holding=held),
     )
     # The builder is in the lock too: without isolation pip fetches nothing that has no hash.
     must(
         "Installing the project itself failed",
-        run(interpreter, *install, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)),
+        run(interpreter, *install, "--no-deps", "--no-build-isolation", "--editable", str(ROOT), holding=held),
     )
     packages = [name for name in ("agent", "collector", "contract", "readiness", "deploy") if (ROOT / name).is_dir()]
-    run(interpreter, "-m", "compileall", "-q", *packages)  # only saves time: a failure shows at import
+    run(interpreter, "-m", "compileall", "-q", *packages, holding=held)  # only saves time: a failure shows at import
     (folder / STAMP).write_text("\n".join((foundation(folder), contents())), encoding="utf-8")
 
 
@@ -279,7 +289,8 @@ def venv_python(folder: Path) -> Path:
 
 def foundation(folder: Path) -> str:
     """Fingerprint of what no pip can change: which Python, and where things lie. When it differs, all is built anew."""
-    return fingerprint(sys.version, sys.base_prefix, str(folder), str(ROOT))
+    # Not the patch level: installing python3.11-venv may upgrade Python under our feet, and environments live on.
+    return fingerprint(sys.implementation.name, dotted(sys.version_info[:2]), sys.base_prefix, str(folder), str(ROOT))
 
 
 def contents() -> str:
@@ -316,7 +327,7 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-def make_venv(folder: Path) -> None:
+def make_venv(folder: Path, *, holding: int | None = None) -> None:
     """A bare virtual environment with pip, from the Python that runs us (or the one behind our environment)."""
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         package = f"python{dotted(sys.version_info[:2])}-venv"
@@ -324,13 +335,15 @@ def make_venv(folder: Path) -> None:
             raise CannotGoOnError(f"Python's venv is missing: install it first with 'sudo apt-get install {package}'.")
         if not apt_install([package]):
             raise CannotGoOnError(f"Installing the Debian package {package} failed; what apt-get said stands above.")
-    # Resolved, since the environment just cleared may be the one whose Python runs us.
-    must("Making the virtual environment failed", run(Path(sys.executable).resolve(), "-m", "venv", str(folder)))
+    must("Making the virtual environment failed", run(THIS_PYTHON, "-m", "venv", str(folder), holding=holding))
 
 
 @contextlib.contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold a lock file; waits while another process does. The system lets go of it when its holder dies."""
+def only_one(path: Path) -> Iterator[int]:
+    """Hold a lock file, whose descriptor it gives; waits while another process does.
+
+    The system lets go of the lock when the last process that holds it ends.
+    """
     with path.open("a+b") as file:
         if os.name == "posix":
             import fcntl  # noqa: PLC0415 - not on Windows
@@ -340,13 +353,13 @@ def only_one(path: Path) -> Iterator[None]:
             except BlockingIOError:
                 print("dev.py: another set-up is at work; waiting for it", file=sys.stderr)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            yield
         else:
-            yield from locked_on_windows(file.fileno())
+            lock_on_windows(file.fileno())
+        yield file.fileno()
 
 
-def locked_on_windows(descriptor: int) -> Iterator[None]:
-    """Yields once, with the file's first byte locked."""
+def lock_on_windows(descriptor: int) -> None:
+    """Lock the file's first byte, which lasts until the file is closed."""
     import msvcrt  # noqa: PLC0415 - only on Windows
     import time  # noqa: PLC0415 - only wanted here
 
@@ -359,7 +372,6 @@ def locked_on_windows(descriptor: int) -> Iterator[None]:
             break
         except OSError:
             time.sleep(0.5)
-    yield
 
 
 # --- Debian packages ------------------------------------------------------------------------------------------------
@@ -395,11 +407,18 @@ def apt_install(packages: list[str]) -> bool:
     quietly = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     with no_service_starts():
         # A failed update is no failure yet: the lists may be fresh enough, or another apt-get holds their lock.
-        subprocess.run([*apt_get, "update"], env=quietly, stdout=sys.stderr, check=False)
-        # No input: apt-get would eat what is meant for the command we go on to run.
-        done = subprocess.run(
-            [*apt_get, *install], env=quietly, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
-        )
+        for arguments in (["update"], install):
+            # No input: apt-get would eat what is meant for the command we go on to run.
+            done = subprocess.run(
+                [*apt_get, *arguments],
+                env=quietly,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+            if done.returncode:
+                print(done.stdout.decode(errors="replace"), file=sys.stderr)
     return done.returncode == 0
 
 
