@@ -36,7 +36,7 @@ from contract.names import is_id
 log = logging.getLogger(__name__)
 
 Authenticate = Callable[[str, str], bool]
-"""Whether a token is the present one of an agent: (agent, token). Called in the broker's thread, so it must not wait."""
+"""Whether a token is an agent's present one: (agent, token). Called in the broker's thread, so it must not wait."""
 
 PACKET_MAX_BYTES: Final = 256 * 1024
 _CONNECT_MAX_BYTES: Final = 8 * 1024
@@ -48,6 +48,7 @@ _GRACE: Final = 1.5
 _LONGEST_SILENCE_S: Final = 1800.0
 _GOODBYE_S: Final = 2.0
 _STOP_S: Final = 10.0
+_TURN_S: Final = 0.02
 _UNHANDLED_MAX: Final = 100
 """Messages of one client waiting for amqtt; beyond it the client is not read."""
 _LISTENER: Final = "default"
@@ -134,7 +135,7 @@ class EmbeddedBroker:
         self._trouble: OSError | None = None
         self._guests: dict[str, _Guest] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._strangers_count = 0
+        self._strangers: set[asyncio.Task[Any]] = set()
         self._full = False
 
     @property
@@ -207,14 +208,18 @@ class EmbeddedBroker:
         await broker.start()
         self._listening.set()
         await self._stopping.wait()
+        await asyncio.sleep(_TURN_S)  # asyncio leaks a connection accepted in the very turn that closes the server
         for server in servers:
             server.close()
+        for stranger in self._strangers:
+            stranger.cancel()
         for guest in list(self._guests.values()):
             guest.stream.feed_eof()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_GOODBYE_S)
             for task in late:
                 task.cancel()
+        await asyncio.sleep(_TURN_S)  # an aborted connection is closed one turn of the loop later
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_S - _GOODBYE_S):
                 await broker.shutdown()
@@ -232,6 +237,7 @@ class EmbeddedBroker:
                 log.exception("embedded broker: a connection broke")
             finally:
                 self._tasks.discard(task)
+                self._strangers.discard(task)
                 writer.transport.abort()
 
         handshake_s = self._limits.connect_s if tls else None
@@ -244,7 +250,8 @@ class EmbeddedBroker:
     ) -> None:
         if not self._has_room():
             return
-        self._strangers_count += 1
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._strangers.add(task)
         try:
             async with asyncio.timeout(self._limits.connect_s):
                 packet = await _read_packet(stream, _CONNECT_MAX_BYTES)
@@ -252,7 +259,7 @@ class EmbeddedBroker:
         except (*_BROKEN, asyncio.IncompleteReadError, TimeoutError, ConnectionError, ssl.SSLError):
             return
         finally:
-            self._strangers_count -= 1
+            self._strangers.discard(task)
         refusal = self._doubt(connect, inside=inside)
         if refusal is not None:
             writer.write((ConnackPacket.build(0, refusal)).to_bytes())
@@ -265,12 +272,14 @@ class EmbeddedBroker:
         await self._host(broker, connect, stream, writer)
 
     def _has_room(self) -> bool:
+        if self._stopping is None or self._stopping.is_set():
+            return False
         full = (
             len(self._guests) >= self._limits.connections_max_count
-            or self._strangers_count >= self._limits.strangers_max_count
+            or len(self._strangers) >= self._limits.strangers_max_count
         )
         if full and not self._full:
-            log.warning("embedded broker is full: %d clients, %d strangers", len(self._guests), self._strangers_count)
+            log.warning("embedded broker is full: %d clients, %d strangers", len(self._guests), len(self._strangers))
         self._full = full
         return not full
 
@@ -301,11 +310,7 @@ class EmbeddedBroker:
         guest = _Guest(stream, writer)
         self._guests[user] = guest
         if old is not None:
-            old.stream.feed_eof()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_GOODBYE_S * 2):
-                    await old.gone.wait()
-            old.writer.transport.abort()
+            await old.leave()
         if self._guests.get(user) is not guest:  # a third came while we waited for the first to go
             guest.gone.set()
             return
@@ -327,8 +332,22 @@ class _Guest:
 
     def __init__(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.stream = stream
-        self.writer = writer
         self.gone = asyncio.Event()
+        self._writer = writer
+        self._task = cast("asyncio.Task[None]", asyncio.current_task())
+
+    async def leave(self) -> None:
+        """End the connection, so that its Will is spoken before its successor's birth; after a while by force."""
+        self.stream.feed_eof()
+        for force in (self._writer.transport.abort, self._task.cancel):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE_S * 2):
+                    await self.gone.wait()
+                    return
+            force()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await self.gone.wait()
 
 
 class AlreadyAtTheDoor(BaseAuthPlugin):
@@ -421,7 +440,7 @@ class _Reader(ReaderAdapter):
 
     async def _next(self) -> bytes:
         await asyncio.sleep(0)  # lets the packets read before be worked off, in order
-        while self._waiting_count() > _UNHANDLED_MAX:
+        while self._waiting_count() > _UNHANDLED_MAX:  # noqa: ASYNC110 - amqtt's queue has no event to wait for
             await asyncio.sleep(0.005)
         try:
             packet = await _read_packet(self._stream, PACKET_MAX_BYTES, silence_s=self._silence_s)

@@ -1,0 +1,1 @@
+"""What an operator installs: units, service hosts, broker configuration."""
