@@ -393,6 +393,10 @@ def want_programs(packages: dict[str, tuple[str, str]]) -> None:
     )
     for name, why in missing.items():
         print(f"  {name}: {why}", file=sys.stderr)
+    if shutil.which("apt-get"):
+        print(
+            f"dev.py: to have them: sudo apt-get install --no-install-recommends {' '.join(missing)}", file=sys.stderr
+        )
 
 
 def is_debian_root() -> bool:
@@ -407,19 +411,28 @@ def apt_install(packages: list[str]) -> bool:
     quietly = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     with no_service_starts():
         # A failed update is no failure yet: the lists may be fresh enough, or another apt-get holds their lock.
-        for arguments in (["update"], install):
-            # No input: apt-get would eat what is meant for the command we go on to run.
-            done = subprocess.run(
-                [*apt_get, *arguments],
-                env=quietly,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-            if done.returncode:
-                print(done.stdout.decode(errors="replace"), file=sys.stderr)
-    return done.returncode == 0
+        codes = [run_unbroken([*apt_get, *arguments], quietly) for arguments in (["update"], install)]
+    return codes[-1] == 0
+
+
+def run_unbroken(command: list[str], variables: dict[str, str]) -> int:
+    """Run apt-get without input, show what it said only when it fails, and see it out even on Ctrl-C; its exit code.
+
+    Ctrl-C reaches apt-get too, which then stops where it safely can; killed in the middle, dpkg refuses all later work.
+    """
+    with tempfile.TemporaryFile() as output:
+        child = subprocess.Popen(
+            command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            child.wait()
+            raise
+        if code:
+            output.seek(0)
+            print(output.read().decode(errors="replace"), file=sys.stderr)
+    return code
 
 
 @contextlib.contextmanager

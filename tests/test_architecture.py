@@ -34,7 +34,7 @@ PURE: Final = {
 """Modules that do no I/O and tell no time (`datetime.now` is caught by itself). importlib.resources and tomllib read
 the files packaged with the code, which are part of it."""
 
-LETTERS: Final = {"babel", "email", "hashlib", "html", "markupsafe", "jinja2"}
+LETTERS: Final = {"babel", "email", "hashlib", "html"}
 """What alerting may use besides PURE: it writes letters, and sends none."""
 
 NETWORK: Final = {
