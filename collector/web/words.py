@@ -78,11 +78,11 @@ class Words:
 
     def sentence(self, finding: Finding) -> str:
         """A finding in one sentence."""
-        return _of_finding("finding", finding, self.language)
+        return _of_finding("finding", finding, self)
 
     def action(self, finding: Finding) -> str:
         """What to do about a finding."""
-        return _of_finding("action", finding, self.language)
+        return _of_finding("action", finding, self)
 
     def value(self, value_name: str) -> str:
         """What a value is called; its own name where the catalogue has none."""
@@ -133,12 +133,58 @@ def _shown(when_s: int, pattern: str, language: Language) -> str:
     return format_datetime(moment, pattern, tzinfo=ZONE, locale=_LOCALE[language])
 
 
-def _of_finding(kind: str, finding: Finding, language: Language) -> str:
-    code = f"{kind}.{finding.code}"
-    return say(code, language) if knows(code) else finding.code
+def _of_finding(kind: str, finding: Finding, words: Words) -> str:
+    facts: dict[str, object] = {"target": words.target(finding.target) if finding.target else ""}
+    for name, number in (("measured", finding.measured), ("needed", finding.needed)):
+        if number is not None:
+            facts[name] = words.number(finding.value, number)
+    try:
+        return say(f"{kind}.{finding.code}", words.language, **facts)
+    except KeyError:  # a code newer than this catalogue: the code says more than a broken page
+        return finding.code
 
 
 def quantity(value_name: str, number: float, language: Language) -> str:
+    """A measured number with three digits that count and the unit that fits its size: `2,74 Mb/s`, `8,3 %`."""
     unit = unit_of(value_name)
-    text = format_decimal(number, locale=_LOCALE[language])
-    return f"{text} {unit.ending[1:]}" if unit else text
+    ending = unit.ending if unit else ""
+    if ending == "_bool":
+        return say("page.unit.yes" if number else "page.unit.no", language)
+    if ending in ("_s", "_days"):
+        return _duration(number if ending == "_s" else number * 86400, language)
+    if ending == "_ms" and abs(number) >= 10_000:  # noqa: PLR2004 - longer waits are felt in seconds
+        return _duration(number / 1000, language)
+    if ending == "_ratio":
+        return f"{_digits(number * 100, language)} %"
+    for suffix, base, steps in _SCALES:
+        if ending in suffix:
+            place = 0
+            while abs(number) >= base and place < len(steps) - 1:
+                number, place = number / base, place + 1
+            return f"{_digits(number, language)} {steps[place]}"
+    symbol = _SYMBOLS.get(ending, "")
+    return f"{_digits(number, language)} {symbol}".strip()
+
+
+_SCALES: Final = (
+    (("_bps",), 1000.0, ("b/s", "kb/s", "Mb/s", "Gb/s")),
+    (("_bytes", "_bytes_total"), 1024.0, ("B", "KB", "MB", "GB", "TB")),
+)
+_SYMBOLS: Final = {"_ms": "ms", "_v": "V", "_hz": "Hz", "_w": "W", "_celsius": "°C", "_dbm": "dBm"}
+
+
+def _digits(number: float, language: Language) -> str:
+    size = abs(number)
+    pattern = "#,##0" if size >= 100 else "#,##0.#" if size >= 10 else "#,##0.##"  # noqa: PLR2004 - three digits
+    if 0 < size < 0.1:  # noqa: PLR2004 - so that little is not shown as nothing
+        pattern = "0.####"
+    return format_decimal(number, pattern, locale=_LOCALE[language])
+
+
+def _duration(number_s: float, language: Language) -> str:
+    size_s = abs(number_s)
+    for least_s, unit_s, code in ((172800, 86400, "days"), (5400, 3600, "hours"), (90, 60, "minutes")):
+        if size_s >= least_s:
+            return say(f"page.unit.{code}", language, number=format_decimal(
+                number_s / unit_s, "#,##0.#", locale=_LOCALE[language]))  # fmt: skip
+    return say("page.unit.seconds", language, number=_digits(number_s, language))

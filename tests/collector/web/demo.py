@@ -1,5 +1,6 @@
 """A picture of rooms as a province might see them: every level, long names, and some that mean harm."""
 
+import functools
 import math
 import random
 from collections.abc import Sequence
@@ -263,6 +264,7 @@ def health(problems: tuple[str, ...] = ()) -> Health:
     )
 
 
+@functools.cache
 def snapshot(rooms_count: int = 86, *, problems: tuple[str, ...] = ()) -> Snapshot:
     """`rooms_count` rooms, some in every kind of trouble, and one whose registry entry was written to do harm."""
     rooms = []
@@ -291,6 +293,7 @@ def _hostile_finding() -> Finding:
 SUBJECT = "Phòng học trực tuyến 1 (Lũng Cú): không học được, mất đường truyền Internet"
 
 
+@functools.cache
 def mail() -> bytes:
     """A mail as the collector writes them: Vietnamese, text and HTML."""
     message = EmailMessage()

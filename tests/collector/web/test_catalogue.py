@@ -1,0 +1,44 @@
+import re
+from pathlib import Path
+
+import pytest
+
+import collector.web
+from contract.catalogue import LANGUAGES, entries
+from contract.names import ROLES
+from contract.outcome import Outcome
+from contract.units import unit_of
+from readiness.verdict import Level
+
+PAGES = {code: texts for code, texts in entries().items() if code.startswith("page.")}
+
+
+@pytest.mark.parametrize("code", PAGES)
+def test_an_entry_has_both_languages_with_the_same_facts(code: str) -> None:
+    texts = PAGES[code]
+    assert set(texts) == set(LANGUAGES)
+    assert all(text.strip() for text in texts.values())
+    facts = [set(re.findall(r"{(\w+)}", text)) for text in texts.values()]
+    assert facts[0] == facts[1]
+
+
+def test_every_role_level_and_outcome_has_its_words() -> None:
+    wanted = {f"page.role.{role}" for role in ROLES} | {f"page.outcome.{outcome.value}" for outcome in Outcome}
+    wanted |= {f"page.level.{level.name.lower()}{end}" for level in Level for end in ("", ".meaning")}
+    assert wanted - set(PAGES) == set()
+
+
+def test_a_named_value_ends_in_a_published_unit() -> None:
+    names = [code.removeprefix("page.value.") for code in PAGES if code.startswith("page.value.")]
+    assert [name for name in names if unit_of(name) is None] == []
+
+
+def test_every_code_that_a_template_names_is_in_the_catalogue() -> None:
+    folder = Path(collector.web.__file__).parent
+    named = {
+        code
+        for file in [*folder.glob("templates/*.html"), *folder.glob("*.py")]
+        for code in re.findall(r'\bsay\("([a-z_.]+)"[,)]', file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 60
+    assert {f"page.{code}" for code in named} - set(PAGES) == set()
