@@ -443,8 +443,8 @@ def tag_of(name: str) -> str:
     ('lao-cai', 'dak-lak', 'ho-chi-minh')
     """
     plain = _RANK.sub("", unicodedata.normalize("NFC", name).strip().lower()).replace("đ", "d")
-    ascii_only = unicodedata.normalize("NFD", plain).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:64]
+    unmarked = "".join(sign for sign in unicodedata.normalize("NFD", plain) if not unicodedata.combining(sign))
+    return re.sub(r"[^a-z0-9]+", "-", unmarked).strip("-")[:64]
 
 
 # Reading a file of rooms
@@ -564,7 +564,7 @@ def _doubts_of_row(
     if cell.get("contact_name") and not address:
         doubts.append(("registry.contact_without_mail", {"name": cell["contact_name"]}))
     if cell.get("language") and cell["language"].lower() not in LANGUAGES:
-        doubts.append(("registry.bad_language", {"language": cell["language"], "choices": ", ".join(LANGUAGES)}))
+        doubts.append(("registry.bad_language", {"chosen": cell["language"], "choices": ", ".join(LANGUAGES)}))
     if profiles is not None and cell.get("profile") and cell["profile"] not in profiles:
         doubts.append(("registry.bad_profile", {"profile": cell["profile"], "choices": ", ".join(sorted(profiles))}))
     return [BadLine(line, code, facts) for code, facts in doubts]
