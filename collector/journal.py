@@ -146,6 +146,11 @@ class Journal:
         cursor = self._db.execute("INSERT INTO quarantine (arrived_s, agent, topic, why, body) VALUES (?,?,?,?,?)", row)
         self._db.execute("DELETE FROM quarantine WHERE id <= ?", ((cursor.lastrowid or 0) - QUARANTINE_MAX_COUNT,))
 
+    def upto(self, agent: str, epoch: str) -> int:
+        """How far one epoch of one agent is, 0 for one never heard of."""
+        row = self._db.execute("SELECT upto FROM stream WHERE agent = ? AND epoch = ?", (agent, epoch)).fetchone()
+        return row[0] if row else 0
+
     def streams(self) -> list[Stream]:
         """All streams."""
         return [Stream(*row) for row in self._db.execute("SELECT * FROM stream")]
@@ -190,8 +195,9 @@ class Journal:
         What lies ahead of a stream's `upto` stays: it is what tells a repeat from something new.
         """
         cursor = self._db.execute(
-            "DELETE FROM kept WHERE id IN (SELECT kept.id FROM kept JOIN stream USING (agent, epoch)"
-            " WHERE kept.id <= ? AND kept.arrived_s < ? AND kept.seq <= stream.upto ORDER BY kept.id LIMIT ?)",
+            "DELETE FROM kept WHERE id IN (SELECT kept.id FROM kept LEFT JOIN stream USING (agent, epoch)"
+            " WHERE kept.id <= ? AND kept.arrived_s < ? AND kept.seq <= coalesce(stream.upto, kept.seq)"
+            " ORDER BY kept.id LIMIT ?)",
             (fed_id, before_s, at_most),
         )
         return cursor.rowcount

@@ -6,6 +6,7 @@ in advance and never shrinks, and a ballast file lies beside it, so that a disk 
 
 import contextlib
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,13 @@ from contract.batch import pack_record, unpack_record
 from contract.reading import Record
 
 BALLAST_BYTES: Final = 1 << 20
-_GROW_BYTES: Final = 4 << 20
+_FIRST_BYTES: Final = 4 << 20
+_STEP_BYTES: Final = 1 << 20
+_SPARE_DISK_BYTES: Final = 16 << 20
 _PAGE_BYTES: Final = 4096
+_FILLING: Final = 0.8  # of the file's pages, what records may fill: the rest is trees, ends of pages, free lists
 _ROW_OVERHEAD_BYTES: Final = 24
+_GROW_AGAIN_AFTER: Final = 60  # puts, once the disk had no room to grow
 _DROP_AT_ONCE: Final = 64
 _KEEP_ACKED_S: Final = 7 * 86400.0
 
@@ -68,20 +73,21 @@ class Spool:
     def __init__(self, path: Path | None, limits: SpoolLimits, *, mono_s: float) -> None:
         """Open or make the spool at `path`; None keeps it in memory, for a disk that cannot be written."""
         self._limits = limits
+        self._path = path
         self._ballast = path.with_suffix(".ballast") if path else None
+        self._puts_until_growth = 0
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         try:
-            self._open(path is not None)
+            self._open()
         except BaseException:
             self._db.close()
             raise
         self._opened_mono_s = mono_s
 
-    def _open(self, on_disk: bool) -> None:  # noqa: FBT001 - one private caller
+    def _open(self) -> None:
         self._db.executescript(
             f"PRAGMA page_size={_PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
             "PRAGMA journal_size_limit=-1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-512; PRAGMA busy_timeout=5000;"
-            f"PRAGMA max_page_count={self._limits.max_bytes // _PAGE_BYTES + 64};"
         )
         check = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if check != "ok":
@@ -89,7 +95,7 @@ class Spool:
         self._db.executescript(_TABLES)
         facts: dict[str, Any] = dict(self._db.execute("SELECT name, value FROM fact"))
         if "epoch" not in facts:
-            facts = self._begin_epoch(on_disk)
+            facts = self._begin_epoch()
         self.epoch: str = facts["epoch"]
         self._acked_upto: int = facts["acked_upto"]
         self._made_count: int = facts["made_count"]
@@ -100,12 +106,20 @@ class Spool:
         self._low: int = first or self._next_seq
         self._life_at_open_s: float = max(facts["life_s"], life_s or 0.0)
         self._used_bytes: int = (size or 0) + (count or 0) * _ROW_OVERHEAD_BYTES
-        if on_disk:
-            self._lay_ballast()
+        self._measure_file()
+        if self._file_bytes < min(_FIRST_BYTES, self._limits.max_bytes):
+            self._grow(min(_FIRST_BYTES, self._limits.max_bytes) - self._file_bytes)
+        self._lay_ballast()
 
-    def _begin_epoch(self, on_disk: bool) -> dict[str, Any]:  # noqa: FBT001 - one private caller
-        if on_disk:
-            self._grow()
+    def _measure_file(self) -> None:
+        """Note the file's size and forbid SQLite to grow it by itself: on a full disk that would end in a database
+        that can neither checkpoint nor delete.
+        """
+        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
+        self._db.execute(f"PRAGMA max_page_count={pages}")
+        self._file_bytes: int = pages * _PAGE_BYTES
+
+    def _begin_epoch(self) -> dict[str, Any]:
         epoch = secrets.token_hex(8)
         facts: dict[str, Any] = {
             "epoch": epoch,
@@ -119,18 +133,29 @@ class Spool:
             self._db.executemany("INSERT INTO fact VALUES (?, ?)", facts.items())
         return facts
 
-    def _grow(self) -> None:
-        """Take the pages of file and WAL now, so that a disk that fills up later stops neither INSERT nor DELETE."""
-        size = min(_GROW_BYTES, self._limits.max_bytes // 2)
-        with self._transaction():
-            self._db.execute("CREATE TABLE growing (x BLOB)")
-            for _ in range(size // 65536):
-                self._db.execute("INSERT INTO growing VALUES (zeroblob(65536))")
-        with self._transaction():
-            self._db.execute("DROP TABLE growing")
+    def _grow(self, size_bytes: int) -> bool:
+        """Take pages of the file, and as many of its WAL, while the disk has room; False when it has not."""
+        if self._path is not None and shutil.disk_usage(self._path.parent).free < _SPARE_DISK_BYTES + 2 * size_bytes:
+            return False
+        self._db.execute("PRAGMA max_page_count=4294967294")
+        try:
+            with self._transaction():
+                self._db.execute("CREATE TABLE growing (x BLOB)")
+                for _ in range(max(1, size_bytes // 65536)):
+                    self._db.execute("INSERT INTO growing VALUES (zeroblob(65536))")
+            with self._transaction():
+                self._db.execute("DROP TABLE growing")
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            self._measure_file()
+        return True
 
     def _lay_ballast(self) -> None:
-        if self._ballast is not None and not self._ballast.exists():
+        if self._path is None or self._ballast is None or self._ballast.exists():
+            return
+        if shutil.disk_usage(self._path.parent).free > _SPARE_DISK_BYTES:
             # Without room for it now, the next start tries again: a ballast is a help, not a promise.
             with contextlib.suppress(OSError):
                 self._ballast.write_bytes(b"\0" * BALLAST_BYTES)
@@ -177,19 +202,23 @@ class Spool:
         body = pack_record(record)
         life_s = self._life_at_open_s + max(0.0, mono_s - self._opened_mono_s)
         self._make_room(len(body) + _ROW_OVERHEAD_BYTES, life_s)
-        for attempt in (1, 2, 3):
+        try:
+            return self._store(body, life_s, len(record.readings))
+        except sqlite3.OperationalError as first:
+            # No page left after all, or the disk itself refuses: the ballast makes room for a checkpoint, and that
+            # for what is dropped.
             try:
+                self._drop_ballast()
+                self._drop_oldest(_DROP_AT_ONCE)
                 return self._store(body, life_s, len(record.readings))
             except sqlite3.OperationalError as error:
-                # FULL by max_page_count, or the disk itself: free pages of our own, then the ballast, then give up.
-                if attempt == 1:
-                    self._drop_oldest(_DROP_AT_ONCE)
-                elif attempt == 2 and self._ballast is not None:  # noqa: PLR2004 - the second of three
-                    with contextlib.suppress(OSError):
-                        self._ballast.unlink()
-                else:
-                    raise SpoolFull(str(error)) from error
-        raise AssertionError
+                raise SpoolFull(str(error)) from first
+
+    def _drop_ballast(self) -> None:
+        if self._ballast is not None:
+            with contextlib.suppress(OSError):
+                self._ballast.unlink()
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _store(self, body: bytes, life_s: float, readings_count: int) -> int:
         seq = self._next_seq
@@ -207,25 +236,41 @@ class Spool:
         )
 
     def _make_room(self, size: int, life_s: float) -> None:
-        self._delete_while("life_s < ?", life_s - self._limits.max_age_s)
-        while self._used_bytes + size > self._limits.max_bytes and self._low < self._next_seq:
+        self._drop_older_than(life_s - self._limits.max_age_s)
+        self._puts_until_growth -= 1
+        while self._used_bytes + size > self._file_bytes * _FILLING:
+            may_grow = self._file_bytes + _STEP_BYTES <= self._limits.max_bytes and self._puts_until_growth <= 0
+            if may_grow and self._grow(_STEP_BYTES):
+                continue
+            if may_grow:
+                self._puts_until_growth = _GROW_AGAIN_AFTER
+            if self._low == self._next_seq:
+                break
             self._drop_oldest(_DROP_AT_ONCE)
+
+    def _drop_older_than(self, life_s: float, upto: int | None = None) -> None:
+        """Drop from the oldest on while they are from before `life_s`, and numbered at most `upto`."""
+        while self._low < self._next_seq and (upto is None or self._low <= upto):
+            row = self._db.execute("SELECT life_s FROM record WHERE seq = ?", (self._low,)).fetchone()
+            if row is None or row[0] >= life_s:
+                return
+            bound = min(self._low + _DROP_AT_ONCE, upto or self._next_seq)
+            query = "SELECT max(seq) FROM record WHERE seq <= ? AND life_s < ?"
+            self._delete_upto(self._db.execute(query, (bound, life_s)).fetchone()[0])
 
     def _drop_oldest(self, count: int) -> None:
         row = self._db.execute(
             "SELECT max(seq) FROM (SELECT seq FROM record ORDER BY seq LIMIT ?)", (count,)
         ).fetchone()
         if row[0] is not None:
-            self._delete_while("seq <= ?", row[0])
+            self._delete_upto(row[0])
 
-    def _delete_while(self, condition: str, bound: float) -> None:
-        """Delete from the oldest on, as long as the condition holds; unacknowledged ones are counted as dropped."""
-        gone = self._db.execute(f"SELECT seq, body FROM record WHERE {condition} ORDER BY seq", (bound,)).fetchall()  # noqa: S608 - our own two conditions
-        if not gone:
-            return
+    def _delete_upto(self, upto: int) -> None:
+        """Delete from the oldest on; what the collector does not have is counted as dropped."""
+        gone = self._db.execute("SELECT seq, body FROM record WHERE seq <= ? ORDER BY seq", (upto,)).fetchall()
         lost_count = sum(len(unpack_record(body).readings) for seq, body in gone if seq > self._acked_upto)
         with self._transaction():
-            self._db.execute(f"DELETE FROM record WHERE {condition}", (bound,))  # noqa: S608 - our own two conditions
+            self._db.execute("DELETE FROM record WHERE seq <= ?", (upto,))
             self._remember(dropped_count=self._dropped_count + lost_count)
         self._dropped_count += lost_count
         self._used_bytes -= sum(len(body) + _ROW_OVERHEAD_BYTES for _, body in gone)
@@ -258,12 +303,9 @@ class Spool:
         with self._transaction():
             self._remember(acked_upto=upto, life_s=life_s)
         self._acked_upto = upto
-        oldest_s = life_s - _KEEP_ACKED_S
-        row = self._db.execute("SELECT max(seq) FROM record WHERE seq <= ? AND life_s < ?", (upto, oldest_s)).fetchone()
-        if row[0] is not None:
-            self._delete_while("seq <= ?", row[0])
+        self._drop_older_than(life_s - _KEEP_ACKED_S, upto)
         while self._used_bytes > self._limits.max_bytes // 2 and self._low <= upto:
-            self._delete_while("seq <= ?", min(upto, self._low + _DROP_AT_ONCE))
+            self._delete_upto(min(upto, self._low + _DROP_AT_ONCE))
 
     def stat(self) -> SpoolStat:
         """What is in it now."""

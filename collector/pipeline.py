@@ -1,0 +1,329 @@
+"""Step 7 of the line and the thread that owns all state: keeps what arrived, acknowledges it, folds it, reviews rooms.
+
+What is acknowledged is on disk. Whatever fails before the commit is simply not acknowledged, and comes again.
+"""
+
+import logging
+import queue
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from collector.inlet import Arrival, BadArrival, BatchArrival, LinkArrival, StateArrival
+from collector.journal import Gap, Journal, Kept, Stream
+from collector.reception import Reception
+from collector.registry import RegistryView
+from collector.timing import boot_began_s, clock_offset_s, place
+from collector.watch import Review, Watch
+from contract.messages import Ack
+from contract.moment import Moment
+from contract.reading import Reading, Record
+
+log = logging.getLogger(__name__)
+
+OWN_NAME: Final = "collector"
+"""The agent name under which derived records are kept: verdicts, findings, how agents are."""
+REBUILD_S: Final = 3600.0
+"""How far back the journal is read at a start to know again what was known."""
+_DERIVE_EVERY_S: Final = 60.0
+_GROUP_MAX_COUNT: Final = 2000
+_QUARANTINE_PER_MINUTE: Final = 20
+_PRUNE_EVERY_S: Final = 60.0
+
+
+class Answers(Protocol):
+    """The way back to agents."""
+
+    def acknowledge(self, agent: str, ack: Ack) -> None:
+        """Tell an agent what is on our disk."""
+        ...
+
+
+class AgentBook(msgspec.Struct, kw_only=True):
+    """What is known of one agent, for its page and its series. Times are Unix seconds of our clock."""
+
+    online: bool | None = None
+    reason: str = ""
+    version: str = ""
+    trouble: str = ""
+    heard_s: float | None = None
+    offset_s: float | None = None
+    backlog_count: int = 0
+    made_count: int = 0
+    dropped_count: int = 0
+    batch_bytes: int = 0
+    lag_ms: float = 0.0
+
+
+class Counts(msgspec.Struct, kw_only=True):
+    """Running totals since the start."""
+
+    batches_total: int = 0
+    records_total: int = 0
+    duplicates_total: int = 0
+    strangers_total: int = 0
+
+
+class Pipeline:
+    """Owns receptions, rooms' states and incidents. One thread calls it; `now` is the collector's wall time."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        answers: Answers,
+        view: Callable[[RegistryView | None], RegistryView],
+        watch: Watch,
+        on_review: Callable[[Review, float], None],
+        generation: str,
+        grace_s: float,
+        keep_s: float,
+        fed_id: Callable[[], int],
+    ) -> None:
+        """`view` gives the registry, the last one when nothing changed; `on_review` stores and tells what a review
+        found; `fed_id` is the id up to which every sink has the journal; records stay at least `keep_s`."""
+        self._journal = journal
+        self._answers = answers
+        self._view = view
+        self.view = view(None)
+        self._watch = watch
+        self._on_review = on_review
+        self.generation = generation
+        self._grace_s = grace_s
+        self._keep_s = keep_s
+        self._fed_id = fed_id
+        self._receptions: dict[tuple[str, str], Reception] = {}
+        self._boots: dict[tuple[str, str], float] = {}
+        self._own_seq = 0
+        self._derived_s = self._pruned_s = float("-inf")
+        self._suspects: Counter[str] = Counter()
+        self._suspects_minute = 0
+        self.books: dict[str, AgentBook] = {}
+        self.counts = Counts()
+        self.broker_connected = False
+        self.sees_since_s = float("inf")
+        self.problems: set[str] = set()
+
+    def recall(self, now: float) -> None:
+        """Know again what was known before the start, from the journal."""
+        self._watch.set_rooms(self.view, now)
+        self._boots = {(agent, boot): began_s for agent, boot, began_s in self._journal.boots()}
+        for kept in self._journal.since(now - REBUILD_S):
+            if kept.agent != OWN_NAME:
+                self._fold(kept)
+
+    # Arrivals.
+
+    def handle(self, arrivals: Sequence[Arrival], now: float) -> None:
+        """Take everything that has come, in one durable transaction; then acknowledge; then understand it."""
+        self.view = self._view(self.view)
+        try:
+            with self._journal.transaction():
+                kept = [one for arrival in arrivals if isinstance(arrival, BatchArrival) for one in self._keep(arrival)]
+                for arrival in arrivals:
+                    if isinstance(arrival, BadArrival):
+                        self._put_aside(arrival)
+        except sqlite3.Error:
+            # Nothing of this group is acknowledged, so nothing is lost: the agents send it again.
+            log.exception("the journal refused a group of %d arrivals", len(arrivals))
+            self.problems.add("journal_refuses")
+            self._receptions.clear()
+            return
+        self.problems.discard("journal_refuses")
+        self._acknowledge(arrivals, now)
+        for arrival in arrivals:
+            if isinstance(arrival, LinkArrival):
+                self._hear_link(arrival)
+            elif isinstance(arrival, StateArrival):
+                self._hear_state(arrival)
+        for one in kept:
+            self._fold(one)
+
+    def _keep(self, arrival: BatchArrival) -> list[Kept]:
+        """The batch's records that are not repeats, journaled within the open transaction."""
+        agent, batch, now = arrival.agent, arrival.batch, arrival.arrived_s
+        if not self.view.is_welcome(agent):
+            self.counts.strangers_total += 1
+            self._put_aside(BadArrival(agent, "batch", "no agent of ours, or revoked", b"", now))
+            return []
+        reception = self._reception(agent, batch.epoch)
+        received = reception.receive(batch)
+        began_s = self._learn_boot(agent, batch.now, now)
+        kept = []
+        for seq, record in zip(range(batch.first, batch.last + 1), batch.records, strict=True):
+            if seq not in received.new:
+                continue
+            known_s = began_s if record.taken.boot == batch.now.boot else self._boots.get((agent, record.taken.boot))
+            placed = place(record.taken, batch.now, now, known_s)
+            room = self.view.room_of(agent, placed.taken_s)
+            name, province = (room.room, room.province) if room else ("", "")
+            one = Kept(0, agent, batch.epoch, seq, name, province, now, placed.taken_s, placed.sure, record)
+            if self._journal.keep(one):
+                kept.append(one)
+        if received.lost is not None:
+            self._journal.save_gap(Gap(agent, batch.epoch, *received.lost, now))
+            log.warning("%s gave up records %d to %d", agent, *received.lost)
+        self._journal.save_stream(
+            Stream(agent, batch.epoch, reception.upto, batch.made_count, batch.dropped_count, now)
+        )
+        self.counts.batches_total += 1
+        self.counts.records_total += len(kept)
+        self.counts.duplicates_total += len(batch.records) - len(kept)
+        self._note(arrival, reception)
+        return kept
+
+    def _reception(self, agent: str, epoch: str) -> Reception:
+        reception = self._receptions.get((agent, epoch))
+        if reception is None:
+            upto = self._journal.upto(agent, epoch)
+            reception = Reception(upto, self._journal.ahead(agent, epoch, upto))
+            self._receptions[agent, epoch] = reception
+        return reception
+
+    def _learn_boot(self, agent: str, written: Moment, now: float) -> float:
+        known_s = self._boots.get((agent, written.boot))
+        began_s = boot_began_s(written, now, known_s)
+        if began_s != known_s:
+            self._boots[agent, written.boot] = began_s
+            self._journal.save_boot(agent, written.boot, began_s, now)
+        return began_s
+
+    def _note(self, arrival: BatchArrival, reception: Reception) -> None:
+        batch = arrival.batch
+        book = self.books.setdefault(arrival.agent, AgentBook())
+        book.heard_s = arrival.arrived_s
+        book.offset_s = clock_offset_s(batch.now, arrival.arrived_s)
+        book.backlog_count = max(0, batch.last - reception.upto)
+        book.made_count, book.dropped_count = batch.made_count, batch.dropped_count
+        book.batch_bytes = arrival.size_bytes
+        if book.online is None:
+            book.online = True
+        self._watch.hear(arrival.agent, "online", "", arrival.arrived_s)
+
+    def _put_aside(self, arrival: BadArrival) -> None:
+        minute = int(arrival.arrived_s // 60)
+        if minute != self._suspects_minute:
+            self._suspects_minute = minute
+            self._suspects.clear()
+        self._suspects[arrival.agent] += 1
+        if self._suspects[arrival.agent] == 1:
+            log.warning("put a message of %r aside: %s", arrival.agent or arrival.topic, arrival.why)
+        if self._suspects[arrival.agent] <= _QUARANTINE_PER_MINUTE:
+            self._journal.save_quarantined(*arrival[-1:], arrival.agent, arrival.topic, arrival.why, arrival.body)
+
+    def _acknowledge(self, arrivals: Iterable[Arrival], now: float) -> None:
+        heard = {(one.agent, one.batch.epoch): None for one in arrivals if isinstance(one, BatchArrival)}
+        for agent, epoch in heard:
+            reception = self._receptions.get((agent, epoch))
+            if reception is not None:
+                ack = Ack(epoch=epoch, upto=reception.upto, generation=self.generation, collector_s=now)
+                self._answers.acknowledge(agent, ack)
+
+    def _hear_link(self, arrival: LinkArrival) -> None:
+        if arrival.connected != self.broker_connected:
+            log.info("the broker is reachable") if arrival.connected else log.error("no broker: %s", arrival.reason)
+        self.broker_connected = arrival.connected
+        self.sees_since_s = arrival.arrived_s if arrival.connected else float("inf")
+
+    def _hear_state(self, arrival: StateArrival) -> None:
+        if not self.view.is_welcome(arrival.agent):
+            return
+        state = arrival.state
+        book = self.books.setdefault(arrival.agent, AgentBook())
+        book.online, book.reason = state.state == "online", state.reason
+        book.version = state.version or book.version
+        book.trouble = state.refused
+        self._watch.hear(arrival.agent, state.state, state.reason, arrival.arrived_s)
+
+    def _fold(self, kept: Kept) -> None:
+        book = self.books.setdefault(kept.agent, AgentBook())
+        for reading in kept.record.readings:
+            measured_s = kept.taken_s - reading.before_s
+            book.lag_ms = max(0.0, (kept.arrived_s - kept.taken_s) * 1000)
+            self._watch.fold(kept.room, reading, measured_s, kept.arrived_s)
+
+    # Reviews.
+
+    def is_blind(self, now: float) -> bool:
+        """Whether we could not tell a silent room from our own deafness: no broker, or only just."""
+        return not self.broker_connected or now - self.sees_since_s < self._grace_s
+
+    def review(self, now: float) -> None:
+        """Judge every room, follow the incidents, tell people, keep the verdicts as series."""
+        self.view = self._view(self.view)
+        self._watch.set_rooms(self.view, now)
+        review = self._watch.review(now, blind=self.is_blind(now))
+        due = now - self._derived_s >= _DERIVE_EVERY_S
+        self._derive(review, now, everything=due)
+        self._on_review(review, now)
+        if now - self._pruned_s >= _PRUNE_EVERY_S:
+            self._pruned_s = now
+            with self._journal.transaction():
+                self._journal.prune(fed_id=self._fed_id(), before_s=now - self._keep_s)
+
+    def _derive(self, review: Review, now: float, *, everything: bool) -> None:
+        """Keep what we made of the readings the way readings are kept: once a minute, and whenever a level changes."""
+        if everything:
+            self._derived_s = now
+        rooms = review.verdicts if everything else review.changed
+        try:
+            with self._journal.transaction():
+                for name in rooms:
+                    self._keep_derived(name, self._derived_readings(name, review), now)
+        except sqlite3.Error:
+            log.exception("the journal refused our own verdicts")
+            self.problems.add("journal_refuses")
+
+    def _derived_readings(self, room: str, review: Review) -> list[Reading]:
+        verdict = review.verdicts[room]
+        top = verdict.findings[0].code if verdict.findings else ""
+        level = {"level_code": verdict.level.value, "findings_count": len(verdict.findings)}
+        readings = [Reading(probe="verdict", target="room", values=level, detail=top)]
+        for finding in verdict.findings:
+            values = {"level_code": finding.level.value}
+            readings.append(Reading(probe="finding", target=finding.target or "room", values=values, detail=finding.code))
+        for agent in self.view.agents_in(room):
+            if (book := self.books.get(agent)) is not None:
+                readings.append(Reading(probe="agent", target=agent, values=_book_values(book)))
+        return readings
+
+    def _keep_derived(self, room: str, readings: list[Reading], now: float) -> None:
+        found = self.view.rooms.get(room)
+        province = found.province if found else ""
+        while readings:  # two findings of one target need two records: a record holds each probe and target once
+            unique = {(reading.probe, reading.target): reading for reading in reversed(readings)}
+            readings = [reading for reading in readings if reading not in unique.values()]
+            self._own_seq += 1
+            record = Record(taken=Moment(boot=self.generation, mono_s=0.0, wall_s=now), readings=tuple(unique.values()))
+            own = Kept(0, OWN_NAME, self.generation, self._own_seq, room, province, now, now, sure=True, record=record)
+            self._journal.keep(own)
+
+
+def _book_values(book: AgentBook) -> dict[str, int | float]:
+    values: dict[str, int | float] = {
+        "backlog_count": book.backlog_count,
+        "made_total": book.made_count,
+        "dropped_total": book.dropped_count,
+        "batch_bytes": book.batch_bytes,
+        "lag_ms": book.lag_ms,
+    }
+    if book.online is not None:
+        values["online_bool"] = int(book.online)
+    if book.offset_s is not None:
+        values["clock_offset_s"] = round(book.offset_s, 3)
+    return values
+
+
+def gather(arrivals: "queue.Queue[Arrival]", wait_s: float) -> list[Arrival]:
+    """Whatever has come, waiting for the first at most `wait_s`: one transaction serves all of it."""
+    gathered: list[Arrival] = []
+    try:
+        gathered.append(arrivals.get(timeout=wait_s))
+        while len(gathered) < _GROUP_MAX_COUNT:
+            gathered.append(arrivals.get_nowait())
+    except queue.Empty:
+        pass
+    return gathered

@@ -1,0 +1,271 @@
+"""Forwarding: live first, backlog behind it, and nothing forgotten before the collector has it."""
+
+import itertools
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from agent.forward import DEAF_AFTER_S, FIRST_RESEND_S, LIVE_MAX_COUNT, LONGEST_RESEND_S, Forwarder, Pace
+from collector.reception import Reception
+from contract.batch import Batch, encode_batch
+from contract.messages import Ack
+from contract.moment import Moment
+from contract.reading import Reading, Record
+from contract.spool import Spool, SpoolLimits
+
+
+class Desk:
+    """A spool in memory, a Forwarder, and a clock to turn by hand."""
+
+    def __init__(self, *, backlog_bps: float = 1e9, stored: int = 0) -> None:
+        self.mono_s = 1000.0
+        self.spool = Spool(None, SpoolLimits(max_bytes=4 << 20), mono_s=0.0)
+        for _ in range(stored):
+            self.store()
+        self.forwarder = Forwarder(self.spool, pace=Pace(backlog_bps=backlog_bps), chance=random.Random(1))
+
+    @property
+    def now(self) -> Moment:
+        return Moment(boot="b", mono_s=self.mono_s, wall_s=1.8e9 + self.mono_s)
+
+    def store(self) -> int:
+        return self.spool.put(Record(taken=self.now, readings=(Reading(probe="ping", target="gateway"),)), mono_s=0.0)
+
+    def connect(self) -> None:
+        self.forwarder.connected(self.now)
+
+    def send(self) -> list[tuple[int, int]]:
+        return [(batch.first, batch.last) for batch in self.batches()]
+
+    def batches(self) -> Iterator[Batch]:
+        while (batch := self.forwarder.next(self.now)) is not None:
+            self.forwarder.sent(len(encode_batch(batch)))
+            yield batch
+
+    def ack(self, upto: int, generation: str = "gen1") -> None:
+        self.forwarder.acked(Ack(epoch=self.spool.epoch, upto=upto, generation=generation, collector_s=0.0), self.now)
+
+
+def test_nothing_is_sent_before_the_link_is_up() -> None:
+    desk = Desk(stored=3)
+    assert desk.send() == []
+    assert desk.forwarder.wake_mono_s(desk.now) is None
+
+
+def test_a_new_record_goes_out_at_once() -> None:
+    desk = Desk()
+    desk.connect()
+    desk.store()
+    assert desk.send() == [(1, 1)]
+    assert desk.send() == []
+
+
+def test_the_newest_overtakes_the_backlog_which_follows_behind_it() -> None:
+    desk = Desk(stored=1000)
+    desk.connect()
+    desk.store()
+    sent = desk.send()
+    assert sent[0] == (1001, 1001)
+    assert sent[1][0] == 1
+    assert len(sent) == 1 + 4, "one live batch, then as many old ones as may be unacknowledged"
+
+
+def test_records_taken_while_offline_are_backlog_but_for_the_newest() -> None:
+    desk = Desk()
+    for _ in range(50):
+        desk.store()
+    desk.connect()
+    sent = desk.send()
+    assert sent == [(50 - LIVE_MAX_COUNT + 1, 50), (1, 40)]
+
+
+def test_a_backlog_goes_on_as_it_is_acknowledged_and_ends() -> None:
+    desk = Desk(stored=2000)
+    desk.connect()
+    seen: set[int] = set()
+    reception = Reception()
+    for _ in range(100):
+        batches = list(desk.batches())
+        if not batches:
+            break
+        for batch in batches:
+            reception.receive(batch)
+            seen.update(range(batch.first, batch.last + 1))
+        desk.ack(reception.upto)
+    assert seen == set(range(1, 2001))
+    assert desk.spool.stat().waiting_count == 0
+
+
+def test_a_backlog_keeps_to_its_pace() -> None:
+    desk = Desk(stored=3000, backlog_bps=16_000.0)
+    desk.connect()
+    reception, sent_bytes, began_s = Reception(), 0, desk.mono_s
+    while desk.spool.stat().waiting_count and desk.mono_s < began_s + 3600:
+        for batch in desk.batches():
+            sent_bytes += len(encode_batch(batch)) + 250
+            reception.receive(batch)
+        desk.ack(reception.upto)
+        desk.mono_s += 1.0
+    assert desk.spool.stat().waiting_count == 0
+    burst_bytes = 2 * 48 * 1024
+    assert sent_bytes - burst_bytes <= (desk.mono_s - began_s) * 16_000 / 8
+
+
+def test_a_live_record_never_waits_for_the_pace() -> None:
+    desk = Desk(stored=3000, backlog_bps=1000.0)
+    desk.connect()
+    desk.send()
+    for _ in range(5):
+        desk.mono_s += 1.0
+        live = desk.store()
+        assert (live, live) in desk.send()
+
+
+def test_what_the_broker_took_but_the_collector_did_not_is_sent_again() -> None:
+    desk = Desk()
+    desk.connect()
+    desk.store()
+    desk.send()
+    desk.mono_s += FIRST_RESEND_S - 1
+    assert desk.send() == []
+    desk.mono_s += 2
+    assert desk.send() == [(1, 1)]
+
+
+def test_silence_is_met_with_growing_patience_up_to_a_quarter_of_an_hour() -> None:
+    desk = Desk()
+    desk.connect()
+    desk.store()
+    desk.send()
+    times = []
+    while desk.mono_s < 1000 + 4 * 3600:
+        wake = desk.forwarder.wake_mono_s(desk.now)
+        assert wake is not None
+        desk.mono_s = max(wake, desk.mono_s + 0.01)
+        if desk.send():
+            times.append(desk.mono_s)
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert min(pauses) >= FIRST_RESEND_S
+    assert max(pauses) <= LONGEST_RESEND_S + 1
+    assert len(times) < 400, "a deaf collector is not flooded"
+
+
+def test_a_new_connection_sends_again_what_the_last_one_left_unacknowledged() -> None:
+    desk = Desk()
+    desk.connect()
+    desk.store()
+    desk.send()
+    desk.forwarder.disconnected()
+    desk.connect()
+    assert desk.send() == [(1, 1)]
+
+
+def test_a_collector_restored_from_a_backup_is_given_what_it_forgot() -> None:
+    desk = Desk(stored=10)
+    desk.connect()
+    desk.send()
+    desk.ack(10)
+    desk.ack(4, generation="gen2")
+    assert desk.send() == [(5, 10)]
+
+
+def test_an_older_ack_of_the_same_collector_changes_nothing() -> None:
+    desk = Desk(stored=10)
+    desk.connect()
+    desk.send()
+    desk.ack(10)
+    desk.ack(4)
+    assert desk.send() == []
+    assert desk.spool.acked_upto == 10
+
+
+def test_an_ack_of_another_epoch_is_not_ours() -> None:
+    desk = Desk(stored=2)
+    desk.connect()
+    desk.send()
+    desk.forwarder.acked(Ack(epoch="0" * 16, upto=2, generation="gen1", collector_s=0.0), desk.now)
+    assert desk.spool.acked_upto == 0
+
+
+def test_an_ack_of_more_than_we_made_deletes_nothing_to_come() -> None:
+    desk = Desk(stored=2)
+    desk.connect()
+    desk.send()
+    desk.ack(1000)
+    assert desk.spool.acked_upto == 2
+
+
+def test_half_an_hour_of_deafness_ends_the_program_but_idleness_does_not() -> None:
+    desk = Desk()
+    desk.connect()
+    desk.mono_s += 3 * DEAF_AFTER_S
+    assert not desk.forwarder.is_deaf(desk.now), "nothing was sent, so nothing is missing"
+    desk.store()
+    desk.send()
+    assert not desk.forwarder.is_deaf(desk.now)
+    desk.mono_s += DEAF_AFTER_S + 1
+    assert desk.forwarder.is_deaf(desk.now)
+
+
+def test_dropped_records_raise_the_low_water_mark_that_travels() -> None:
+    desk = Desk()
+    while desk.spool.dropped_count == 0:
+        desk.spool.put(
+            Record(
+                taken=desk.now, readings=(Reading(probe="ping", target="gateway", detail=str(random.random()) * 10),)
+            ),
+            mono_s=0.0,
+        )
+    desk.connect()
+    low = desk.spool.low
+    reception, lost = Reception(), []
+    for _ in range(2000):
+        desk.mono_s += 1.0
+        batches = list(desk.batches())
+        if not batches:
+            break
+        lost += [received.lost for received in map(reception.receive, batches) if received.lost]
+        desk.ack(reception.upto)
+    assert lost == [(1, low - 1)]
+    assert desk.spool.stat().waiting_count == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_over_a_link_that_loses_repeats_and_reorders_everything_arrives_once(seed: int) -> None:
+    """Both shipping cores against each other; the network does what it likes."""
+    chance = random.Random(seed)
+    desk = Desk(stored=chance.randrange(300))
+    reception = Reception()
+    arrived: list[int] = []
+    wire: list[Batch] = []
+    up = False
+    for _ in range(3000):
+        desk.mono_s += chance.uniform(0.1, 10.0)
+        if chance.random() < 0.3 and desk.spool.next_seq < 500:
+            desk.store()
+        if chance.random() < 0.05:
+            desk.forwarder.disconnected()
+            up, wire = False, [one for one in wire if chance.random() < 0.5]
+        elif not up:
+            desk.connect()
+            up = True
+        wire += list(desk.batches())
+        chance.shuffle(wire)
+        while wire and chance.random() < 0.7:
+            batch = wire.pop()
+            if chance.random() < 0.2:
+                continue
+            if chance.random() < 0.1:
+                wire.append(batch)
+            arrived += list(reception.receive(batch).new)
+            if chance.random() < 0.8:
+                desk.ack(reception.upto)
+    for _ in range(200):
+        desk.mono_s += 1000.0
+        desk.connect()
+        for batch in desk.batches():
+            arrived += list(reception.receive(batch).new)
+            desk.ack(reception.upto)
+    assert sorted(arrived) == list(range(1, desk.spool.next_seq))
+    assert desk.spool.stat().waiting_count == 0
