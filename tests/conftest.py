@@ -1,6 +1,7 @@
 """What every test can use: the servers in tests/support, and `--long`."""
 
 import importlib
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes minutes; runs with --long only")
+    # SIGTERM as Ctrl-C: whoever ends a run early leaves no server and no mounted disk behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Every module there may define fixtures: a new server is one file, and nothing central is edited.
     for path in sorted((Path(__file__).parent / "support").glob("[!_]*.py")):
         if not path.stem.startswith("test_"):
