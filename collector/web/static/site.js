@@ -22,12 +22,13 @@
     return now && spared <= 4;
   }
 
-  function put(fresh, title) {
+  function put(fresh, title, pulse) {
     const held = document.activeElement, link = held && page().contains(held) && held.getAttribute("href");
     const scrolled = [...page().querySelectorAll(".scroll, .provinces")].map((box) => box.scrollLeft);
     const x = scrollX, y = scrollY;
     page().replaceWith(fresh);
     document.title = title;
+    document.getElementById("pulse").textContent = pulse;
     page().querySelectorAll(".scroll, .provinces").forEach((box, place) => { box.scrollLeft = scrolled[place] || 0; });
     scrollTo(x, y);
     if (link) {
@@ -49,7 +50,7 @@
       if (main.dataset.assets !== page().dataset.assets) { location.reload(); return; }
       heardAt = performance.now();
       heardClock = main.dataset.now;
-      if (!("still" in main.dataset) && !copying()) put(document.adoptNode(main), fresh.title);
+      if (!("still" in main.dataset) && !copying()) put(document.adoptNode(main), fresh.title, fresh.getElementById("pulse").textContent);
       say(true);
     } catch {
       say(false);
