@@ -53,7 +53,7 @@ class WebServer:
             proxy_headers=False,
             lifespan="off",
             ws="none",
-            limit_concurrency=200,
+            limit_concurrency=500,
             timeout_graceful_shutdown=_FINISH_REQUESTS_WITHIN_S,
         )
         self._socket = listening

@@ -80,7 +80,7 @@ TROUBLES = (
 
 def trail(probe: str, target: str, value: str, *, around: float, spread: float, seed: int) -> Trail:
     """Three hours of one value, minute by minute, with a hole in it."""
-    chance = random.Random(seed)  # noqa: S311 - a wobbling line, not a secret
+    chance = random.Random(seed)
     points = []
     for place in range(180):
         if 60 <= place < 80:
