@@ -90,7 +90,7 @@ class Watch:
         self.rooms: dict[str, RoomWatch] = {}
         self._room_of: dict[str, str] = {}
         self._heard_s: dict[str, float] = {}
-        self._lost: set[str] = set()
+        self._lost: set[str] = set()  # agents whose absence is known already
         self._recipients: dict[str, tuple[Recipient, ...]] = {}
         self._version: int | None = None
 
@@ -124,7 +124,10 @@ class Watch:
     def hear(self, agent: str, state: str, reason: str, now: float) -> None:
         """An agent was born, said goodbye, was lost, or simply sent something."""
         self._heard_s[agent] = now
-        self._lost.discard(agent)
+        if state == "online":
+            self._lost.discard(agent)
+        else:
+            self._lost.add(agent)
         watched = self.rooms.get(self._room_of.get(agent, ""))
         if watched is not None:
             watched.state.hear(agent, state, reason, now)

@@ -1,0 +1,186 @@
+"""The plans of the demo: one for the simulated rooms, one for this PC."""
+
+import socket
+import struct
+from pathlib import Path
+from typing import Final
+
+TICK_S: Final = 2
+
+ROOM_PLAN: Final = f"""\
+tick_s = {TICK_S}
+profile = "zoom-720p"
+
+[[probe]]
+name = "ping"
+target = "gateway"
+address = "192.168.1.1"
+
+[[probe]]
+name = "ping"
+target = "isp"
+address = "192.0.2.1"
+
+[[probe]]
+name = "ping"
+target = "international"
+address = "198.51.100.1"
+
+[[probe]]
+name = "ping"
+target = "lesson-zoom"
+address = "203.0.113.10"
+
+[[probe]]
+name = "tcp"
+target = "lesson-zoom"
+address = "203.0.113.10"
+port = 443
+
+[[probe]]
+name = "http"
+target = "lesson-zoom"
+url = "https://203.0.113.10/"
+every_s = {TICK_S * 5}
+
+[[probe]]
+name = "dns"
+target = "dns"
+name_wanted = "zoom.us"
+
+[[probe]]
+name = "ping"
+target = "codec"
+address = "192.168.1.20"
+
+[[probe]]
+name = "ping"
+target = "camera-1"
+address = "192.168.1.21"
+
+[[probe]]
+name = "ping"
+target = "microphone-1"
+address = "192.168.1.22"
+
+[[probe]]
+name = "ping"
+target = "screen"
+address = "192.168.1.23"
+
+[[probe]]
+name = "host"
+every_s = {TICK_S * 5}
+
+[[probe]]
+name = "power"
+target = "ups"
+nut = "192.168.1.30/ups"
+"""
+
+_THIS_PC: Final = """\
+tick_s = {tick}
+profile = "zoom-720p"
+
+[[probe]]
+name = "host"
+every_s = {slow}
+
+[[probe]]
+name = "power"
+every_s = {slow}
+
+[[probe]]
+name = "ping"
+target = "lesson-loopback"
+address = "127.0.0.1"
+count = 5
+spacing_s = 0.1
+
+[[probe]]
+name = "tcp"
+target = "collector-broker"
+address = "127.0.0.1"
+port = {broker_port}
+
+[[probe]]
+name = "http"
+target = "collector-pages"
+url = "http://127.0.0.1:{web_port}/healthz"
+expect_status = [200]
+
+[[probe]]
+name = "dns"
+target = "dns"
+name_wanted = "lesson.demo"
+server = "127.0.0.1"
+port = {dns_port}
+"""
+
+_LINK: Final = """
+[[probe]]
+name = "dns"
+target = "dns-system"
+name_wanted = "zoom.us"
+every_s = {slow}
+
+[[probe]]
+name = "http"
+target = "lesson-zoom"
+url = "https://zoom.us/"
+every_s = {rare}
+
+[[probe]]
+name = "http"
+target = "lesson-teams"
+url = "https://teams.microsoft.com/"
+every_s = {rare}
+
+[[probe]]
+name = "http"
+target = "lesson-meet"
+url = "https://meet.google.com/"
+every_s = {rare}
+
+[[probe]]
+name = "tcp"
+target = "lesson-zoom"
+address = "zoom.us"
+port = 443
+every_s = {slow}
+"""
+
+_GATEWAY: Final = """
+[[probe]]
+name = "ping"
+target = "gateway"
+address = "{gateway}"
+count = 5
+every_s = {slow}
+"""
+
+
+def this_pc_plan(*, broker_port: int, web_port: int, dns_port: int, link: bool) -> str:
+    """What the real agent measures: this PC and servers on loopback; with `link` its gateway, resolver and the
+    lesson platforms too."""
+    slow, rare = 10, 30
+    text = _THIS_PC.format(tick=TICK_S, slow=slow, broker_port=broker_port, web_port=web_port, dns_port=dns_port)
+    if not link:
+        return text
+    gateway = default_gateway()
+    if gateway is not None:
+        text += _GATEWAY.format(gateway=gateway, slow=slow)
+    return text + _LINK.format(slow=slow, rare=rare)
+
+
+def default_gateway() -> str | None:
+    """The IPv4 address of this PC's default gateway, where Linux says so."""
+    try:
+        lines = Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        if fields[1] == "00000000" and int(fields[3], 16) & 2:
+            return socket.inet_ntoa(struct.pack("<L", int(fields[2], 16)))
+    return None
