@@ -22,13 +22,12 @@
     return now && spared <= 4;
   }
 
-  function put(fresh, title, pulse) {
+  function put(fresh, title) {
     const held = document.activeElement, link = held && page().contains(held) && held.getAttribute("href");
     const scrolled = [...page().querySelectorAll(".scroll, .provinces")].map((box) => box.scrollLeft);
     const x = scrollX, y = scrollY;
     page().replaceWith(fresh);
     document.title = title;
-    document.getElementById("pulse").textContent = pulse;
     page().querySelectorAll(".scroll, .provinces").forEach((box, place) => { box.scrollLeft = scrolled[place] || 0; });
     scrollTo(x, y);
     if (link) {
@@ -50,7 +49,11 @@
       if (main.dataset.assets !== page().dataset.assets) { location.reload(); return; }
       heardAt = performance.now();
       heardClock = main.dataset.now;
-      if (!("still" in main.dataset) && !copying()) put(document.adoptNode(main), fresh.title, fresh.getElementById("pulse").textContent);
+      const still = "still" in main.dataset;
+      if (still || !copying()) {
+        if (!still) put(document.adoptNode(main), fresh.title);
+        document.getElementById("pulse").textContent = fresh.getElementById("pulse").textContent;
+      }
       say(true);
     } catch {
       say(false);
