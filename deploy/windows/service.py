@@ -262,7 +262,7 @@ if sys.platform == "win32":
                 win32service.SERVICE_ERROR_NORMAL,
                 image_path(sys.executable, settings),
                 None,
-                0,
+                False,
                 None,
                 ACCOUNT,
                 None,
