@@ -8,10 +8,10 @@ from babel.dates import format_datetime, format_timedelta, get_timezone
 from babel.numbers import format_decimal
 
 from collector.snapshot import ReadingView
-from contract import names
 from contract.catalogue import Language, knows, say
 from contract.outcome import Outcome
-from contract.units import unit_of
+from contract.quantity import quantity
+from readiness import telling
 from readiness.verdict import Finding, Level
 
 ZONE: Final = get_timezone("Asia/Ho_Chi_Minh")
@@ -78,11 +78,11 @@ class Words:
 
     def sentence(self, finding: Finding) -> str:
         """A finding in one sentence."""
-        return _of_finding("finding", finding, self)
+        return telling.sentence(finding, self.language)
 
     def action(self, finding: Finding) -> str:
         """What to do about a finding."""
-        return _of_finding("action", finding, self)
+        return telling.action(finding, self.language)
 
     def value(self, value_name: str) -> str:
         """What a value is called; its own name where the catalogue has none."""
@@ -96,12 +96,7 @@ class Words:
 
     def target(self, target: str) -> str:
         """What a target is called: its role in words and the rest of its name, `Camera 2`."""
-        role = names.role_of(target)
-        if role == "device" and not target.startswith("device"):
-            return target
-        rest = target[len(role) :].strip("-_.:")
-        named = self.say(f"role.{role}")
-        return f"{named} {rest}" if rest.isdigit() else f"{named} ({rest})" if rest else named
+        return telling.name_of(target, self.language)
 
     def outcome(self, outcome: Outcome) -> str:
         """How an attempt to measure ended."""
@@ -131,60 +126,3 @@ def _ago(gone_s: int, language: Language) -> str:
 def _shown(when_s: int, pattern: str, language: Language) -> str:
     moment = dt.datetime.fromtimestamp(when_s, dt.UTC)
     return format_datetime(moment, pattern, tzinfo=ZONE, locale=_LOCALE[language])
-
-
-def _of_finding(kind: str, finding: Finding, words: Words) -> str:
-    facts: dict[str, object] = {"target": words.target(finding.target) if finding.target else ""}
-    for name, number in (("measured", finding.measured), ("needed", finding.needed)):
-        if number is not None:
-            facts[name] = words.number(finding.value, number)
-    try:
-        return say(f"{kind}.{finding.code}", words.language, **facts)
-    except KeyError:  # a code newer than this catalogue: the code says more than a broken page
-        return finding.code
-
-
-def quantity(value_name: str, number: float, language: Language) -> str:
-    """A measured number with three digits that count and the unit that fits its size: `2,74 Mb/s`, `8,3 %`."""
-    unit = unit_of(value_name)
-    ending = unit.ending if unit else ""
-    if ending == "_bool":
-        return say("page.unit.yes" if number else "page.unit.no", language)
-    if ending in ("_s", "_days"):
-        return _duration(number if ending == "_s" else number * 86400, language)
-    if ending == "_ms" and abs(number) >= 10_000:  # noqa: PLR2004 - longer waits are felt in seconds
-        return _duration(number / 1000, language)
-    if ending == "_ratio":
-        return f"{_digits(number * 100, language)} %"
-    for suffix, base, steps in _SCALES:
-        if ending in suffix:
-            place = 0
-            while abs(number) >= base and place < len(steps) - 1:
-                number, place = number / base, place + 1
-            return f"{_digits(number, language)} {steps[place]}"
-    symbol = _SYMBOLS.get(ending, "")
-    return f"{_digits(number, language)} {symbol}".strip()
-
-
-_SCALES: Final = (
-    (("_bps",), 1000.0, ("b/s", "kb/s", "Mb/s", "Gb/s")),
-    (("_bytes", "_bytes_total"), 1024.0, ("B", "KB", "MB", "GB", "TB")),
-)
-_SYMBOLS: Final = {"_ms": "ms", "_v": "V", "_hz": "Hz", "_w": "W", "_celsius": "°C", "_dbm": "dBm"}
-
-
-def _digits(number: float, language: Language) -> str:
-    size = abs(number)
-    pattern = "#,##0" if size >= 100 else "#,##0.#" if size >= 10 else "#,##0.##"  # noqa: PLR2004 - three digits
-    if 0 < size < 0.1:  # noqa: PLR2004 - so that little is not shown as nothing
-        pattern = "0.####"
-    return format_decimal(number, pattern, locale=_LOCALE[language])
-
-
-def _duration(number_s: float, language: Language) -> str:
-    size_s = abs(number_s)
-    for least_s, unit_s, code in ((172800, 86400, "days"), (5400, 3600, "hours"), (90, 60, "minutes")):
-        if size_s >= least_s:
-            return say(f"page.unit.{code}", language, number=format_decimal(
-                number_s / unit_s, "#,##0.#", locale=_LOCALE[language]))  # fmt: skip
-    return say("page.unit.seconds", language, number=_digits(number_s, language))

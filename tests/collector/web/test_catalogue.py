@@ -5,7 +5,6 @@ import pytest
 
 import collector.web
 from contract.catalogue import LANGUAGES, entries
-from contract.names import ROLES
 from contract.outcome import Outcome
 from contract.units import unit_of
 from readiness.verdict import Level
@@ -22,8 +21,8 @@ def test_an_entry_has_both_languages_with_the_same_facts(code: str) -> None:
     assert facts[0] == facts[1]
 
 
-def test_every_role_level_and_outcome_has_its_words() -> None:
-    wanted = {f"page.role.{role}" for role in ROLES} | {f"page.outcome.{outcome.value}" for outcome in Outcome}
+def test_every_level_and_outcome_has_its_words() -> None:
+    wanted = {f"page.outcome.{outcome.value}" for outcome in Outcome}
     wanted |= {f"page.level.{level.name.lower()}{end}" for level in Level for end in ("", ".meaning")}
     assert wanted - set(PAGES) == set()
 
