@@ -78,11 +78,12 @@ class Words:
 
     def sentence(self, finding: Finding) -> str:
         """A finding in one sentence."""
-        return telling.sentence(finding, self.language)
+        known = knows(f"finding.{finding.code}")  # a code newer than the catalogue says more than a broken page
+        return telling.sentence(finding, self.language) if known else finding.code
 
     def action(self, finding: Finding) -> str:
         """What to do about a finding."""
-        return telling.action(finding, self.language)
+        return telling.action(finding, self.language) if knows(f"action.{finding.code}") else finding.code
 
     def value(self, value_name: str) -> str:
         """What a value is called; its own name where the catalogue has none."""
