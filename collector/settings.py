@@ -74,7 +74,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     def doubts(self) -> Iterator[Problem]:
         """A server needs an address."""
         if self.kind == "influx" and not self.url.startswith(("http://", "https://")):
-            yield Problem("url", "settings.needs", {"what": 'kind = "influx"', "needed": "url = \"http://…\""})
+            yield Problem("url", "settings.needs", {"what": 'kind = "influx"', "needed": 'url = "http://…"'})
 
 
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
