@@ -81,7 +81,9 @@ class Collector:
         if chosen.tls or not is_loopback(chosen.host):
             authority = Authority(self._folder / "authority", self._clock_s())
             names = [name for name in {self._settings.agents.host, "localhost"} if not is_address(name)]
-            issued = authority.issue_server(names, [self._settings.agents.host] if is_address(self._settings.agents.host) else ["127.0.0.1"])
+            issued = authority.issue_server(
+                names, [self._settings.agents.host] if is_address(self._settings.agents.host) else ["127.0.0.1"]
+            )
             tls = server_context(issued.certificate, issued.key)
         return EmbeddedBroker(
             chosen.host, chosen.port, authenticate=lambda agent, token: self._view.knows_token(agent, token), tls=tls
@@ -104,7 +106,9 @@ class Collector:
         self._inlet = Inlet(self._access(), clock_s=self._clock_s)
         self._feeders = [self._feeder(sink) for sink in self._sinks()]
         self._pipeline = self._make_pipeline()
-        self._portrait = Portrait(version=program_version(), started_s=self._started_s, generation=self._pipeline.generation)
+        self._portrait = Portrait(
+            version=program_version(), started_s=self._started_s, generation=self._pipeline.generation
+        )
         self._pipeline.recall(self._clock_s())
         self._web = WebServer(
             build_site(lambda: self._snapshot, self._outbox, ready=self._why_not_ready, now=self._clock_s),
@@ -184,7 +188,7 @@ class Collector:
         watch = Watch(
             profiles=self._profiles,
             policy=policy_of(alerts),
-            incidents=Incidents(policy_of(alerts), self._cases.open_incidents()),
+            incidents=Incidents(policy_of(alerts), self._cases.unfinished(self._clock_s())),
             told=self._outbox.told(),
             live_within_s=alerts.silent_after_s,
             silent_after_s=alerts.silent_after_s,
@@ -245,7 +249,6 @@ class Collector:
                     base_url=self._settings.web.base_url,
                 )  # fmt: skip
                 self._outbox.put(notice, message, now)
-                watch.told.queue(notice, now)
         except SQLAlchemyError:
             # Neither incident nor letter is forgotten: both are decided again at the next review.
             log.exception("incidents or letters cannot be stored")
@@ -255,7 +258,9 @@ class Collector:
         if review.notices:
             self._mailer.wake()
         watch.told.update(self._outbox.news())
-        self._snapshot = self._portrait.take(self._pipeline, self._cases, self._outbox, self._feeders, self._journal, now)
+        self._snapshot = self._portrait.take(
+            self._pipeline, self._cases, self._outbox, self._feeders, self._journal, now
+        )
 
     def _room_facts(self, room: str) -> RoomFacts:
         found = self._view.rooms.get(room)
