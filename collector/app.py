@@ -2,22 +2,20 @@
 
 import logging
 import secrets
-import sqlite3
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.alerting.incident import Incidents, Policy
 from collector.alerting.letter import RoomFacts, compose
-from collector.alerting.told import Told
 from collector.authority import Authority
 from collector.broker import EmbeddedBroker, server_context
 from collector.cases import Cases
@@ -80,14 +78,13 @@ class Collector:
         tls = None
         if chosen.tls or not is_loopback(chosen.host):
             authority = Authority(self._folder / "authority", self._clock_s())
-            names = [name for name in {self._settings.agents.host, "localhost"} if not is_address(name)]
-            issued = authority.issue_server(
-                names, [self._settings.agents.host] if is_address(self._settings.agents.host) else ["127.0.0.1"]
-            )
+            names, addresses = split_names(["localhost", "127.0.0.1", self._settings.agents.host])
+            issued = authority.issue_server(names, addresses)
             tls = server_context(issued.certificate, issued.key)
-        return EmbeddedBroker(
-            chosen.host, chosen.port, authenticate=lambda agent, token: self._view.knows_token(agent, token), tls=tls
-        )
+        return EmbeddedBroker(chosen.host, chosen.port, authenticate=self._knows_token, tls=tls)
+
+    def _knows_token(self, agent: str, token: str) -> bool:
+        return self._view.knows_token(agent, token)
 
     @property
     def web_port(self) -> int:
@@ -298,6 +295,18 @@ class Collector:
         if not self._thread.is_alive():
             problems.add("pipeline_ended")
         return tuple(sorted(problems))
+
+
+def split_names(reachable_as: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Names, and addresses: a certificate holds them apart."""
+    names: list[str] = []
+    addresses: list[str] = []
+    for one in reachable_as:
+        try:
+            addresses.append(str(ip_address(one)))
+        except ValueError:
+            names.append(one)
+    return names, addresses
 
 
 def policy_of(alerts: AlertSettings) -> Policy:

@@ -84,12 +84,13 @@ class Pipeline:
         fed_id: Callable[[], int],
     ) -> None:
         """`view` gives the registry, the last one when nothing changed; `on_review` stores and tells what a review
-        found; `fed_id` is the id up to which every sink has the journal; records stay at least `keep_s`."""
+        found; `fed_id` is the id up to which every sink has the journal; records stay at least `keep_s`.
+        """
         self._journal = journal
         self._answers = answers
         self._view = view
         self.view = view(None)
-        self._watch = watch
+        self.watch = watch
         self._on_review = on_review
         self.generation = generation
         self._grace_s = grace_s
@@ -109,7 +110,7 @@ class Pipeline:
 
     def recall(self, now: float) -> None:
         """Know again what was known before the start, from the journal."""
-        self._watch.set_rooms(self.view, now)
+        self.watch.set_rooms(self.view, now)
         self._boots = {(agent, boot): began_s for agent, boot, began_s in self._journal.boots()}
         for kept in self._journal.since(now - REBUILD_S):
             if kept.agent != OWN_NAME:
@@ -201,7 +202,7 @@ class Pipeline:
         book.batch_bytes = arrival.size_bytes
         if book.online is None:
             book.online = True
-        self._watch.hear(arrival.agent, "online", "", arrival.arrived_s)
+        self.watch.hear(arrival.agent, "online", "", arrival.arrived_s)
 
     def _put_aside(self, arrival: BadArrival) -> None:
         minute = int(arrival.arrived_s // 60)
@@ -236,14 +237,14 @@ class Pipeline:
         book.online, book.reason = state.state == "online", state.reason
         book.version = state.version or book.version
         book.trouble = state.refused
-        self._watch.hear(arrival.agent, state.state, state.reason, arrival.arrived_s)
+        self.watch.hear(arrival.agent, state.state, state.reason, arrival.arrived_s)
 
     def _fold(self, kept: Kept) -> None:
         book = self.books.setdefault(kept.agent, AgentBook())
         for reading in kept.record.readings:
             measured_s = kept.taken_s - reading.before_s
             book.lag_ms = max(0.0, (kept.arrived_s - kept.taken_s) * 1000)
-            self._watch.fold(kept.room, reading, measured_s, kept.arrived_s)
+            self.watch.fold(kept.room, reading, measured_s, kept.arrived_s)
 
     # Reviews.
 
@@ -254,8 +255,8 @@ class Pipeline:
     def review(self, now: float) -> None:
         """Judge every room, follow the incidents, tell people, keep the verdicts as series."""
         self.view = self._view(self.view)
-        self._watch.set_rooms(self.view, now)
-        review = self._watch.review(now, blind=self.is_blind(now))
+        self.watch.set_rooms(self.view, now)
+        review = self.watch.review(now, blind=self.is_blind(now))
         due = now - self._derived_s >= _DERIVE_EVERY_S
         self._derive(review, now, everything=due)
         self._on_review(review, now)
@@ -284,10 +285,12 @@ class Pipeline:
         readings = [Reading(probe="verdict", target="room", values=level, detail=top)]
         for finding in verdict.findings:
             values = {"level_code": finding.level.value}
-            readings.append(Reading(probe="finding", target=finding.target or "room", values=values, detail=finding.code))
+            readings.append(
+                Reading(probe="finding", target=finding.target or "room", values=values, detail=finding.code)
+            )
         for agent in self.view.agents_in(room):
-            if (book := self.books.get(agent)) is not None:
-                readings.append(Reading(probe="agent", target=agent, values=_book_values(book)))
+            book = self.books.get(agent)
+            readings += [Reading(probe="agent", target=agent, values=_book_values(book))] if book else []
         return readings
 
     def _keep_derived(self, room: str, readings: list[Reading], now: float) -> None:

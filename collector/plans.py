@@ -50,7 +50,7 @@ def read_plan_file(path: Path, profiles: tuple[str, ...]) -> WrittenPlan:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError.unreadable(path, error) from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(str(path), [Problem("", "settings.not_toml", {"reason": error})]) from error
+        raise SettingsError.not_toml(path, error) from error
     plan = read_plan(raw, source=str(path))
     if plan.profile not in profiles:
         facts = {"expected": ", ".join(profiles), "got": repr(plan.profile)}

@@ -12,7 +12,7 @@ import msgspec
 from collector.alerting.decide import Notice, Recipient, decide
 from collector.alerting.incident import Change, Incidents, Policy
 from collector.alerting.told import Told
-from collector.registry import RegistryView
+from collector.registry import RegistryView, Room
 from contract.reading import Reading
 from readiness.judge import judge
 from readiness.profile import Profile
@@ -34,6 +34,13 @@ class Latest(NamedTuple):
 
     reading: Reading
     measured_s: float
+
+
+class Heard(NamedTuple):
+    """The last word of an agent: in which room, and when."""
+
+    room: str
+    at_s: float
 
 
 class RoomWatch:
@@ -89,7 +96,7 @@ class Watch:
         self._silent_after_s = silent_after_s
         self.rooms: dict[str, RoomWatch] = {}
         self._room_of: dict[str, str] = {}
-        self._heard_s: dict[str, float] = {}
+        self._heard: dict[str, Heard] = {}
         self._lost: set[str] = set()  # agents whose absence is known already
         self._recipients: dict[str, tuple[Recipient, ...]] = {}
         self._version: int | None = None
@@ -100,17 +107,19 @@ class Watch:
             return
         self._version = view.version
         for name, room in view.rooms.items():
-            wanted = room.profile or (profile_names or {}).get(name, "") or DEFAULT_PROFILE
-            profile = self._profiles.get(wanted) or self._profiles[DEFAULT_PROFILE]
-            watched = self.rooms.setdefault(name, RoomWatch(name, profile))
-            watched.profile = profile
             contacts = view.contacts_of(name, now)
-            self._recipients[name] = tuple(
-                Recipient(address=one.address, name=one.name, language=one.language) for one in contacts
-            )
+            people = (Recipient(address=one.address, name=one.name, language=one.language) for one in contacts)
+            self.add_room(room, tuple(people), (profile_names or {}).get(name, ""))
         for gone in self.rooms.keys() - view.rooms.keys():
             del self.rooms[gone]
         self._room_of = {agent: one.room for agent, one in view.agents.items() if one.room and one.revoked_s is None}
+
+    def add_room(self, room: Room, recipients: tuple[Recipient, ...], profile_name: str = "") -> None:
+        """Follow a room, or take over what has changed of it."""
+        wanted = room.profile or profile_name or DEFAULT_PROFILE
+        profile = self._profiles.get(wanted) or self._profiles[DEFAULT_PROFILE]
+        self.rooms.setdefault(room.room, RoomWatch(room.room, profile)).profile = profile
+        self._recipients[room.room] = recipients
 
     def fold(self, room: str, reading: Reading, measured_s: float, arrived_s: float) -> None:
         """Step 9 of the line. A late reading is history: it changes nothing here."""
@@ -123,12 +132,16 @@ class Watch:
 
     def hear(self, agent: str, state: str, reason: str, now: float) -> None:
         """An agent was born, said goodbye, was lost, or simply sent something."""
-        self._heard_s[agent] = now
+        self.hear_in(self._room_of.get(agent, ""), agent, state, reason, now)
+
+    def hear_in(self, room: str, agent: str, state: str, reason: str, now: float) -> None:
+        """The same of an agent whose room is known."""
+        self._heard[agent] = Heard(room, now)
         if state == "online":
             self._lost.discard(agent)
         else:
             self._lost.add(agent)
-        watched = self.rooms.get(self._room_of.get(agent, ""))
+        watched = self.rooms.get(room)
         if watched is not None:
             watched.state.hear(agent, state, reason, now)
 
@@ -152,10 +165,10 @@ class Watch:
         return Review(verdicts=verdicts, changed=tuple(changed), changes=tuple(changes), notices=notices)
 
     def _notice_silence(self, now: float) -> None:
-        """Some brokers never notice a half-open connection: an agent that says nothing for long is lost, Will or not."""
-        for agent, heard_s in self._heard_s.items():
-            if agent not in self._lost and now - heard_s > self._silent_after_s:
+        """A broker may not notice a half-open connection: an agent long without a word is lost, Will or not."""
+        for agent, heard in self._heard.items():
+            if agent not in self._lost and now - heard.at_s > self._silent_after_s:
                 self._lost.add(agent)
-                watched = self.rooms.get(self._room_of.get(agent, ""))
+                watched = self.rooms.get(heard.room)
                 if watched is not None:
                     watched.state.hear(agent, "lost", "", now)

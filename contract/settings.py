@@ -66,6 +66,11 @@ class SettingsError(Exception):
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return cls(str(path), [Problem("", "settings.unreadable", {"reason": reason})])
 
+    @classmethod
+    def not_toml(cls, path: Path, error: tomllib.TOMLDecodeError) -> "SettingsError":
+        """A file that is no TOML."""
+        return cls(str(path), [Problem("", "settings.not_toml", {"reason": error})])
+
     def text(self, language: Language) -> str:
         """A line for each problem: `file: where: what is wrong`."""
         return "\n".join(f"{self.source}: {problem.sentence(language)}" for problem in self.problems)
@@ -104,7 +109,7 @@ def load_toml(path: Path, into: type[T]) -> T:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError.unreadable(path, error) from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(str(path), [Problem("", "settings.not_toml", {"reason": error})]) from error
+        raise SettingsError.not_toml(path, error) from error
     return build(raw, into, source=str(path), folder=path.parent)
 
 

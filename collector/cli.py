@@ -1,0 +1,415 @@
+"""`sansang-collector`: run, check-config, rooms, agents, broker, replay, test-mail, status, backup, restore."""
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from collector.alerting.decide import Notice
+from collector.alerting.incident import Change
+from collector.app import Collector, load_profiles, open_settings_database, policy_of, program_version
+from collector.authority import Authority, AuthorityError
+from collector.backup import BackupError, back_up, restore
+from collector.broker import BrokerError
+from collector.enrolment import BrokerAddress, dismiss, enrol, equip_broker
+from collector.journal import Journal
+from collector.mail import MailFailed, send_test_mail
+from collector.plans import load_plans
+from collector.registry import Registry, RegistryError
+from collector.replay import BadLine, Happening, read_lines, replay
+from collector.settings import CollectorSettings, load_settings
+from collector.watch import DEFAULT_PROFILE
+from collector.web.server import WebServerError
+from contract.catalogue import LANGUAGES, Language, say
+from contract.settings import SettingsError
+from readiness import telling
+from readiness.verdict import Verdict
+
+EXIT_SETTINGS: Final = 78
+"""EX_CONFIG of sysexits.h: starting again will not help until somebody edits the file."""
+DEFAULT_CONFIG: Final = Path("/etc/sansang/collector.toml")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    language = _language(arguments)
+    try:
+        return int(arguments.command(arguments))
+    except SettingsError as error:
+        print(error.text(language), file=sys.stderr)
+        return EXIT_SETTINGS
+    except (RegistryError, AuthorityError) as error:
+        print(error.text(language), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `… | head` is no error
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sansang-collector", description="Keeps, judges, and tells people.")
+    parser.add_argument("--version", action="version", version=program_version())
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    group = commands
+
+    def command(name: str, work: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = group.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=work)
+        usual = DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
+        sub.add_argument("--config", type=Path, default=usual, help=f"settings ({DEFAULT_CONFIG}, else all defaults)")
+        sub.add_argument("--lang", choices=LANGUAGES, help="language of the sentences")
+        return sub
+
+    command("run", run, "Keep, judge and tell until stopped.")
+    command("check-config", check_config, "Check settings, profiles and plans, and report all problems together.")
+    command("status", status, "Show how the running collector is.")
+    mail = command("test-mail", test_mail, "Send one test mail now.")
+    mail.add_argument("to", help="the address to send it to")
+    backup = command("backup", make_backup, "Copy journal, registry, series and authority into one file.")
+    backup.add_argument("file", type=Path)
+    back = command("restore", restore_backup, "Put a backup into an empty data folder.")
+    back.add_argument("file", type=Path)
+    play = command("replay", replay_files, "Judge readings from files by their own clock; print what comes of it.")
+    play.add_argument("files", nargs="+", metavar="FILE", help="JSON lines, - for standard input")
+    play.add_argument("--json", action="store_true", help="print JSON lines")
+    play.add_argument("--profile", default=DEFAULT_PROFILE, help="for rooms that are not in the registry (%(default)s)")
+    aside = command("quarantine", show_quarantine, "Show the messages that were put aside.")
+    aside.add_argument("--limit", type=int, default=20)
+
+    group = commands.add_parser("rooms", help="The rooms of the registry.").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    imported = command("import", import_rooms, "Take over a CSV file of rooms, whole or not at all.")
+    imported.add_argument("file", type=Path)
+    command("list", list_rooms, "List all rooms.")
+    added = command("add", add_room, "Add one room.")
+    added.add_argument("room")
+    for name in ("name", "province", "school"):
+        added.add_argument(f"--{name}", required=True)
+    for name in ("district", "profile", "contact-name", "contact-mail"):
+        added.add_argument(f"--{name}", default="")
+
+    group = commands.add_parser("agents", help="The agents and their rooms.").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    enrolled = command("add", add_agent, "Enrol an agent: make its credential and the small file that its PC needs.")
+    enrolled.add_argument("agent")
+    enrolled.add_argument("--room", required=True)
+    enrolled.add_argument("--file", type=Path, help="where to write the PC's file (AGENT.toml)")
+    command("list", list_agents, "List all agents.")
+    moved = command("move", move_agent, "Let an agent stand in another room from now on.")
+    moved.add_argument("agent")
+    moved.add_argument("--room", required=True)
+    command("revoke", revoke_agent, "End an agent's credential for good.").add_argument("agent")
+
+    group = commands.add_parser("broker", help="A broker that runs by itself.").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    equip = command("equip", equip, "Write the certificates that deploy/mosquitto needs.")
+    equip.add_argument("folder", type=Path)
+    equip.add_argument("--name", action="append", default=[], help="a name or address under which agents reach it")
+    return parser
+
+
+def _language(arguments: argparse.Namespace, settings: CollectorSettings | None = None) -> Language:
+    asked: Language | None = arguments.lang
+    fallback: Language = "en" if os.environ.get("LANG", "").startswith("en") else "vi"
+    return asked or (settings.language if settings else fallback)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The service; 75 asks the service manager for a fresh start."""
+    settings = load_settings(arguments.config)
+    collector = Collector(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: collector.request_stop())
+    try:
+        collector.start()
+    except (BrokerError, WebServerError) as error:
+        reason = error.text(_language(arguments, settings)) if isinstance(error, BrokerError) else str(error)
+        print(say("operator.cannot_start", _language(arguments, settings), reason=reason), file=sys.stderr)
+        collector.stop()
+        return 1
+    is_well = collector.wait()
+    collector.stop()
+    return 0 if is_well else 75
+
+
+def check_config(arguments: argparse.Namespace) -> int:
+    """All problems of all files at once."""
+    settings = load_settings(arguments.config)
+    problems: list[SettingsError] = []
+    profiles, plans = {}, {}
+    try:
+        profiles = load_profiles(settings.profiles)
+    except SettingsError as error:
+        problems.append(error)
+    try:
+        plans = load_plans(settings.plans, profiles)
+    except SettingsError as error:
+        problems.append(error)
+    for problem in problems:
+        print(problem.text(_language(arguments, settings)), file=sys.stderr)
+    if problems:
+        return EXIT_SETTINGS
+    print(f"{arguments.config or 'defaults'}: ok, {len(profiles)} profiles, {len(plans)} plans")
+    return 0
+
+
+@contextlib.contextmanager
+def _registry(settings: CollectorSettings) -> Iterator[Registry]:
+    engine = open_settings_database(settings)
+    try:
+        yield Registry(engine)
+    finally:
+        engine.dispose()
+
+
+def import_rooms(arguments: argparse.Namespace) -> int:
+    """Every bad line with its number and reason, or all rooms."""
+    settings = load_settings(arguments.config)
+    language = _language(arguments, settings)
+    with _registry(settings) as registry:
+        report = registry.import_rooms(arguments.file, time.time(), profiles=load_profiles(settings.profiles))
+    if report.bad:
+        print("\n".join(line.sentence(language) for line in report.bad), file=sys.stderr)
+        print(say("operator.import_refused", language, file=arguments.file, count=len(report.bad)), file=sys.stderr)
+        return 1
+    counts = {"added": len(report.added), "updated": len(report.updated), "unchanged": len(report.unchanged)}
+    print(say("operator.imported", language, **counts))
+    return 0
+
+
+def list_rooms(arguments: argparse.Namespace) -> int:
+    """A line a room: id, name, place, agents."""
+    with _registry(load_settings(arguments.config)) as registry:
+        view = registry.view()
+    for name, room in sorted(view.rooms.items()):
+        agents = ",".join(view.agents_in(name)) or "-"
+        print(f"{name}\t{room.name}\t{' > '.join(room.place)}\t{room.profile or DEFAULT_PROFILE}\t{agents}")
+    return 0
+
+
+def add_room(arguments: argparse.Namespace) -> int:
+    """One room by hand, with its contact if given."""
+    settings = load_settings(arguments.config)
+    with _registry(settings) as registry:
+        registry.add_room(
+            arguments.room,
+            name=arguments.name,
+            province=arguments.province,
+            school=arguments.school,
+            district=arguments.district,
+            profile=arguments.profile,
+        )
+        if arguments.contact_mail:
+            language: Language = settings.language
+            registry.set_contact(
+                arguments.room,
+                time.time(),
+                name=arguments.contact_name,
+                address=arguments.contact_mail,
+                language=language,
+            )
+    print(say("operator.room_added", _language(arguments, settings), room=arguments.room))
+    return 0
+
+
+def add_agent(arguments: argparse.Namespace) -> int:
+    """Credential and small file; again for the same agent ends the credential before."""
+    settings = load_settings(arguments.config)
+    reach = settings.agents
+    path = arguments.file or Path(f"{arguments.agent}.toml")
+    with _registry(settings) as registry:
+        enrolled = enrol(
+            registry,
+            Authority(settings.folder / "authority", time.time()),
+            arguments.agent,
+            arguments.room,
+            broker=BrokerAddress(host=reach.host, port=reach.port, tls=reach.tls),
+            now_s=time.time(),
+            language=settings.language,
+        )
+    enrolled.write(path)
+    print("\n".join(enrolled.sentences(path, _language(arguments, settings))))
+    return 0
+
+
+def list_agents(arguments: argparse.Namespace) -> int:
+    """A line an agent: id, room, state."""
+    with _registry(load_settings(arguments.config)) as registry:
+        for agent in registry.agents():
+            print(f"{agent.agent}\t{agent.room or '-'}\t{'revoked' if agent.revoked_s else 'active'}")
+    return 0
+
+
+def move_agent(arguments: argparse.Namespace) -> int:
+    """From now on; what was measured before stays with the room before."""
+    settings = load_settings(arguments.config)
+    with _registry(settings) as registry:
+        before = registry.move_agent(arguments.agent, arguments.room, time.time())
+    facts = {"agent": arguments.agent, "before": before, "room": arguments.room}
+    print(say("operator.agent_moved", _language(arguments, settings), **facts))
+    return 0
+
+
+def revoke_agent(arguments: argparse.Namespace) -> int:
+    """Its token and its certificate end."""
+    settings = load_settings(arguments.config)
+    with _registry(settings) as registry:
+        crl = dismiss(registry, Authority(settings.folder / "authority", time.time()), arguments.agent, time.time())
+    print(say("operator.agent_revoked", _language(arguments, settings), agent=arguments.agent, crl=crl))
+    return 0
+
+
+def equip(arguments: argparse.Namespace) -> int:
+    """Certificates for a broker of its own and for the collector as its client."""
+    settings = load_settings(arguments.config)
+    names = tuple(arguments.name) or (settings.agents.host,)
+    equip_broker(Authority(settings.folder / "authority", time.time()), arguments.folder, names)
+    print(say("operator.broker_equipped", _language(arguments, settings), folder=arguments.folder))
+    return 0
+
+
+def test_mail(arguments: argparse.Namespace) -> int:
+    """One mail now, with the relay's own words when it refuses."""
+    settings = load_settings(arguments.config)
+    language = _language(arguments, settings)
+    if settings.mail.mode == "none":
+        print(say("operator.mail_none", language), file=sys.stderr)
+        return 1
+    try:
+        send_test_mail(settings.mail, arguments.to, language, time.time())
+    except MailFailed as error:
+        print(say("operator.mail_failed", language, reason=error), file=sys.stderr)
+        return 1
+    print(say("operator.mail_sent", language, to=arguments.to))
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """What the running program says of itself; exit 1 when it is not ready or not there."""
+    settings = load_settings(arguments.config)
+    url = f"http://{settings.web.host}:{settings.web.port}"
+    try:
+        with urllib.request.urlopen(f"{url}/rooms.json", timeout=5) as answer:  # noqa: S310 - our own pages
+            document = msgspec.json.decode(answer.read())
+    except (OSError, msgspec.DecodeError) as error:
+        facts = {"url": url, "reason": error}
+        print(say("operator.not_running", _language(arguments, settings), **facts), file=sys.stderr)
+        return 1
+    for room in document["rooms"]:
+        print(f"{room['room']}\t{room['level']}\t{room['name']}")
+    try:
+        urllib.request.urlopen(f"{url}/readyz", timeout=5).close()  # noqa: S310 - our own pages
+    except urllib.error.HTTPError as error:
+        print(error.read().decode(errors="replace"), file=sys.stderr)
+        return 1
+    return 0
+
+
+def make_backup(arguments: argparse.Namespace) -> int:
+    """Consistent while the program runs."""
+    settings = load_settings(arguments.config)
+    back_up(settings.folder, arguments.file)
+    size = f"{arguments.file.stat().st_size / 1e6:.1f}"
+    print(say("operator.backed_up", _language(arguments, settings), file=arguments.file, size=size))
+    return 0
+
+
+def restore_backup(arguments: argparse.Namespace) -> int:
+    """Into an empty data folder; the agents refill what is newer."""
+    settings = load_settings(arguments.config)
+    language = _language(arguments, settings)
+    try:
+        restore(arguments.file, settings.folder)
+    except BackupError as error:
+        print(say(error.code, language, **error.facts), file=sys.stderr)
+        return 1
+    print(say("operator.restored", language, file=arguments.file, folder=settings.folder))
+    return 0
+
+
+def show_quarantine(arguments: argparse.Namespace) -> int:
+    """The newest first: when, who, why."""
+    settings = load_settings(arguments.config)
+    with contextlib.closing(Journal(settings.folder / "journal.db")) as journal:
+        for one in journal.quarantined(arguments.limit):
+            print(f"{_stamp(one.arrived_s)}\t{one.agent or one.topic}\t{one.why}\t{len(one.body)} bytes")
+    return 0
+
+
+def replay_files(arguments: argparse.Namespace) -> int:
+    """Verdicts, incidents and notices by the readings' own clock; exit 1 when a line was none."""
+    settings = load_settings(arguments.config)
+    language = _language(arguments, settings)
+    profiles = load_profiles(settings.profiles)
+    if arguments.profile not in profiles:
+        print(f"--profile {arguments.profile}: expected one of {', '.join(profiles)}", file=sys.stderr)
+        return 2
+    bad_count = 0
+
+    def on_bad(line: BadLine) -> None:
+        nonlocal bad_count
+        bad_count += 1
+        print(f"line {line.number}: {line.why}", file=sys.stderr)
+
+    happenings = replay(
+        read_lines(_lines(arguments.files), on_bad),
+        profiles,
+        policy_of(settings.alerts),
+        profile=arguments.profile,
+        silent_after_s=settings.alerts.silent_after_s,
+    )
+    for happening in happenings:
+        print(_happening_json(happening) if arguments.json else _happening_text(happening, language))
+    return 1 if bad_count else 0
+
+
+def _lines(files: list[str]) -> Iterator[str]:
+    for name in files:
+        if name == "-":
+            yield from sys.stdin
+        else:
+            try:
+                with Path(name).open(encoding="utf-8") as file:
+                    yield from file
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError.unreadable(Path(name), error) from error
+
+
+def _happening_json(happening: Happening) -> str:
+    kind = type(happening.what).__name__.lower()
+    return msgspec.json.encode({"at": _stamp(happening.at_s), "kind": kind, kind: happening.what}).decode()
+
+
+def _happening_text(happening: Happening, language: Language) -> str:
+    at, what = _stamp(happening.at_s), happening.what
+    match what:
+        case Verdict():
+            reasons = "; ".join(telling.sentence(finding, language) for finding in what.findings)
+            return f"{at}  {what.room}  {what.level.name}" + (f"  {reasons}" if reasons else "")
+        case Change():
+            return f"{at}  {what.incident.room}  incident {what.kind} ({', '.join(what.incident.codes)})"
+        case Notice():
+            return f"{at}  {what.incident.room}  notice {what.reason} -> {what.recipient.address}"
+
+
+def _stamp(at_s: float) -> str:
+    whole_s = int(at_s)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole_s)) + f".{int((at_s - whole_s) * 1000):03d}Z"

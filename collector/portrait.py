@@ -1,0 +1,133 @@
+"""Draws the frozen picture that the pages show; a room that has not changed is not drawn again."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from collector.alerting.incident import Incident
+from collector.journal import Journal
+from collector.pipeline import AgentBook, Pipeline
+from collector.registry import Room
+from collector.snapshot import AgentView, Health, IncidentView, ReadingView, RoomView, SinkView, Snapshot, Trail
+from collector.watch import RoomWatch
+from contract.names import role_of
+
+_INCIDENTS_SHOWN = 20
+
+
+class Feeding(Protocol):
+    """What a picture shows of a sink's feeder."""
+
+    @property
+    def view(self) -> SinkView: ...  # noqa: D102 - as in Feeder
+
+
+class PastIncidents(Protocol):
+    """Where a room's incidents are looked up."""
+
+    def recent(self, room: str, limit: int) -> Sequence[Incident]: ...  # noqa: D102 - as in Cases
+
+
+class Post(Protocol):
+    """How many letters wait, and how many can never be sent."""
+
+    def waiting_count(self) -> int: ...  # noqa: D102 - as in Outbox
+    def refused_count(self) -> int: ...  # noqa: D102
+
+
+class Portrait:
+    """Keeps what costs something to look up between two pictures. One thread uses it."""
+
+    def __init__(self, *, version: str, started_s: float, generation: str) -> None:
+        self._version = version
+        self._started_s = started_s
+        self._generation = generation
+        self._incidents: dict[str, tuple[IncidentView, ...]] = {}
+
+    def take(
+        self,
+        pipeline: Pipeline,
+        now: float,
+        *,
+        cases: PastIncidents,
+        post: Post,
+        feeders: Sequence[Feeding],
+        journal: Journal,
+        changed: Sequence[str],
+    ) -> Snapshot:
+        """The picture at `now`; `changed` names the rooms whose incidents have changed since the last one."""
+        for room in (pipeline.watch.rooms.keys() - self._incidents.keys()) | set(changed):
+            self._incidents[room] = tuple(_incident(one) for one in cases.recent(room, _INCIDENTS_SHOWN))
+        rooms = tuple(
+            self._room(room, watched, pipeline)
+            for name, room in sorted(pipeline.view.rooms.items())
+            if (watched := pipeline.watch.rooms.get(name)) is not None
+        )
+        health = Health(
+            started_s=self._started_s,
+            version=self._version,
+            generation=self._generation,
+            broker_connected=pipeline.broker_connected,
+            problems=tuple(sorted(pipeline.problems)),
+            batches_total=pipeline.counts.batches_total,
+            records_total=pipeline.counts.records_total,
+            quarantined_total=journal.quarantined_total(),
+            duplicates_total=pipeline.counts.duplicates_total,
+            journal_bytes=journal.size_bytes(),
+            journal_last_id=journal.last_id(),
+            sinks=tuple(feeder.view for feeder in feeders),
+            outbox_waiting_count=post.waiting_count(),
+            outbox_refused_count=post.refused_count(),
+        )
+        return Snapshot(taken_s=now, rooms=rooms, health=health)
+
+    def _room(self, room: Room, watched: RoomWatch, pipeline: Pipeline) -> RoomView:
+        contacts = pipeline.view.contacts.get(room.room, ())
+        present = [one for one in contacts if one.until_s is None]
+        return RoomView(
+            room=room.room,
+            name=room.name,
+            place=room.place,
+            contact=", ".join(one.name or one.address for one in present),
+            verdict=watched.verdict,
+            agents=tuple(_agent(name, pipeline.books.get(name)) for name in pipeline.view.agents_in(room.room)),
+            readings=tuple(
+                ReadingView(
+                    probe=probe,
+                    target=target,
+                    role=role_of(target),
+                    outcome=latest.reading.outcome,
+                    values=latest.reading.values,
+                    measured_s=latest.measured_s,
+                    detail=latest.reading.detail,
+                )
+                for (probe, target), latest in sorted(watched.latest.items())
+            ),
+            trails=tuple(
+                Trail(probe=probe, target=target, value=value, points=tuple(points))
+                for (probe, target, value), points in sorted(watched.trails.items())
+            ),
+            incidents=self._incidents.get(room.room, ()),
+            levels=tuple(watched.levels),
+        )
+
+
+def _agent(name: str, book: AgentBook | None) -> AgentView:
+    if book is None:
+        return AgentView(agent=name, online=None)
+    return AgentView(
+        agent=name,
+        online=book.online,
+        reason=book.reason,
+        version=book.version,
+        last_heard_s=book.heard_s,
+        clock_offset_s=book.offset_s,
+        backlog_count=book.backlog_count,
+        dropped_total=book.dropped_count,
+        trouble=book.trouble,
+    )
+
+
+def _incident(one: Incident) -> IncidentView:
+    return IncidentView(
+        incident=one.incident, level=one.worst, codes=one.codes, opened_s=one.opened_s, ended_s=one.ended_s
+    )
