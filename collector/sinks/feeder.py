@@ -37,7 +37,7 @@ class Feeder:
 
     def __init__(self, sink: Sink, reader: Callable[[], JournalReader], *, folder: Path, clock: Clock) -> None:
         """`reader` opens the journal for this feeder's thread. In `folder` lie the cursor of a sink that keeps no
-        account of its own, and what was refused (`<sink>.refused.jsonl`, the latest MiB or two).
+        account of its own, and what was refused (`<sink>.refused.jsonl`, the latest one or two MiB).
         """
         self._sink = sink
         self._open_journal = reader
@@ -203,11 +203,16 @@ class _RefusedFile:
 
     def append(self, now_s: float, refused: list[Refused]) -> None:
         """Note them. A disk that has no room for this loses the note, and only that."""
-        lines = [self._encode({"at_s": now_s, "line": one.line, "why": one.why[:500]}) + b"\n" for one in refused]
+        lines = bytearray()
+        for one in refused:
+            line = self._encode({"at_s": now_s, "line": one.line[:2000], "why": one.why[:500]}) + b"\n"
+            if len(lines) + len(line) > _REFUSED_FILE_MAX_BYTES:
+                break
+            lines += line
         try:
-            if self._path.exists() and self._path.stat().st_size > _REFUSED_FILE_MAX_BYTES:
+            if self._path.exists() and self._path.stat().st_size + len(lines) > _REFUSED_FILE_MAX_BYTES:
                 self._path.replace(self._path.with_name(self._path.name + ".1"))
             with self._path.open("ab") as file:
-                file.write(b"".join(lines)[:_REFUSED_FILE_MAX_BYTES])
+                file.write(lines)
         except OSError as error:
             log.warning("cannot note what was refused: %s", error)

@@ -24,7 +24,7 @@ from collector.sinks.sink import Refused, SinkDown, Written
 _PRECISION: Final[Any] = "ms"  # the library's own constant is a text too, and its signature says otherwise
 _BAD_LINES: Final = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 """Answers about what was sent. All others are about the server or the settings: nothing is refused for good by them."""
-_LINES_MAX_COUNT: Final = 5000
+_LINES_MAX_COUNT: Final = 10_000
 _REFUSALS_BEFORE_DOUBT: Final = 64
 _METRICS_MAX_BYTES: Final = 4 << 20
 _METRICS_TIMEOUT_S: Final = 5.0
