@@ -1,0 +1,97 @@
+"""The way from the room to its lesson, rung by rung: the first that is broken is the cause, and hides what follows.
+
+network card -> address -> gateway -> provider -> national -> international -> name resolution -> lesson
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from readiness.codes import Code
+from readiness.evidence import Evidence, Fate, Life, any_of, finding
+from readiness.verdict import Finding, Level
+from readiness.windows import CLEAR_COUNT
+
+BEYOND: Final = ("isp", "national", "international", "lesson")
+"""Rungs outside the school, nearest first."""
+_WITNESSES: Final = (*BEYOND, "collector")
+"""Roles whose answer proves that the Internet works."""
+LOCAL_CAUSES: Final = frozenset({Code.NIC_DOWN, Code.NO_ADDRESS, Code.LAN_DOWN})
+"""Causes that take the room's other devices with them."""
+
+
+def climb(evidence: Evidence) -> Iterator[Finding]:
+    """What breaks the way: nothing, or the first broken rung, or the lesson's own faults."""
+    passes = any_of(evidence.of_role(*_WITNESSES), Fate.ALIVE, Fate.REFUSES)
+    local = None if passes else _inside(evidence)
+    if local is not None:
+        yield local
+        return
+    outside = None if passes else _outside(evidence)
+    if outside is not None:
+        yield outside
+        return
+    yield from _at_the_end(evidence)
+
+
+def _inside(evidence: Evidence) -> Finding | None:
+    """The first broken rung inside the school, when nothing outside answers."""
+    gateways = evidence.of_role("gateway")
+    if any_of(gateways, Fate.ALIVE):
+        return None
+    if (carrier := evidence.denies("host", "nic_up_bool")) is not None:
+        return finding(Code.NIC_DOWN, Level.UNFIT, carrier[0], carrier[1])
+    if (address := evidence.says("host", "address_link_local_bool")) is not None:
+        return finding(Code.NO_ADDRESS, Level.UNFIT, address[0], address[1])
+    lost = _first_lost(gateways)
+    if lost is None:
+        return None
+    neighbours = [life for life in evidence.lives.values() if life.role not in (*_WITNESSES, "gateway", "dns", "pc")]
+    lan_lives = any(life.over_network and life.fate in (Fate.ALIVE, Fate.REFUSES) for life in neighbours)
+    return finding(Code.GATEWAY_DOWN if lan_lives else Code.LAN_DOWN, Level.UNFIT, lost.target, lost.since_s)
+
+
+def _outside(evidence: Evidence) -> Finding | None:
+    """The first broken rung outside, when nothing there answers; None when only one lesson server is in question."""
+    lost = [life for role in BEYOND for life in evidence.of_role(role) if life.fate is Fate.LOST]
+    if not lost or (len(lost) == 1 and lost[0].role == "lesson"):
+        return None
+    first = lost[0]
+    code = Code.ISP_DOWN if first.role == "isp" else Code.NO_INTERNET
+    return finding(code, Level.UNFIT, first.target, min(life.since_s for life in lost))
+
+
+def _at_the_end(evidence: Evidence) -> Iterator[Finding]:
+    lessons = evidence.of_role("lesson")
+    yield from _names(evidence, lessons)
+    if (unreachable := _first_lost(lessons)) is not None:
+        abroad = _first_lost(evidence.of_role("international"))
+        at_home = any_of(evidence.of_role("isp", "national"), Fate.ALIVE)
+        if abroad is not None and at_home:
+            yield finding(Code.INTERNATIONAL_DOWN, Level.UNFIT, abroad.target, abroad.since_s)
+        else:
+            yield finding(Code.LESSON_UNREACHABLE, Level.UNFIT, unreachable.target, unreachable.since_s)
+    for life in lessons:
+        if life.fate is Fate.REFUSES:
+            yield finding(Code.SERVICE_DOWN, Level.UNFIT, life.target, life.since_s)
+
+
+def _names(evidence: Evidence, lessons: list[Life]) -> Iterator[Finding]:
+    """Name resolution: without it there is no lesson, unless the lesson is dialled by address."""
+    nameless = [life for life in lessons if life.fate is Fate.NAMELESS]
+    silent = [
+        (sight.target, windows[-CLEAR_COUNT].measured_s)
+        for sight, windows in evidence.of_probe("dns")
+        if len(windows) >= CLEAR_COUNT and all(window.sign for window in windows[-CLEAR_COUNT:])
+    ]
+    answers = any(windows and not windows[-1].sign for _, windows in evidence.of_probe("dns"))
+    if nameless:
+        target = silent[0][0] if silent else nameless[0].target
+        yield finding(Code.DNS_FAILS, Level.UNFIT, target, min(life.since_s for life in nameless))
+    elif silent:
+        needed = evidence.profile.needs_dns and not answers
+        target, since_s = min(silent, key=lambda one: one[1])
+        yield finding(Code.DNS_FAILS, Level.UNFIT if needed else Level.DEGRADED, target, since_s)
+
+
+def _first_lost(lives: list[Life]) -> Life | None:
+    return min((life for life in lives if life.fate is Fate.LOST), key=lambda life: life.since_s, default=None)

@@ -1,0 +1,166 @@
+"""The one table of what can be limited: where a figure comes from, how its windows are judged, what breaking it means.
+
+A row here is all that a new metric needs; profiles name it, the judge finds it by probe and role.
+"""
+
+import enum
+from typing import Final, Literal
+
+import msgspec
+
+from readiness.codes import Code
+
+Worse = Literal["above", "below"]
+When = Literal["always", "mains", "battery"]
+
+
+class Rule(enum.Enum):
+    """How the windows of one value make a judgement (`readiness/windows.py`)."""
+
+    SERIES = "2 of 20 degrade, 4 of 20 or the last 3 make unfit, while one of the last 3 still breaks the limit"
+    POOLED = "as SERIES, and the pooled share must be above the limit beyond chance"
+    MEAN = "the mean of the last five"
+    STEADY = "the last two"
+    LATEST = "the last one: for what changes by the day"
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure that a profile may limit. `name` ends in the unit of the figure, which is also that of the limits.
+
+    `roles` are the targets' roles that it is judged for; empty means all. `when` limits it to the mains or to the
+    battery; `beyond_lesson` says that the limit comes on top of the time that a lesson takes; `absolute`, that the
+    sign of the figure does not matter. `probe` is the probe that brings `value`; an empty one marks a figure that
+    profiles may limit already and no probe brings yet.
+    """
+
+    name: str
+    probe: str
+    value: str
+    code: Code
+    worse: Worse
+    rule: Rule
+    roles: frozenset[str] = frozenset()
+    when: When = "always"
+    beyond_lesson: bool = False
+    absolute: bool = False
+
+    def applies_to(self, role: str) -> bool:
+        """Whether it is judged for targets of the role."""
+        return not self.roles or role in self.roles
+
+
+_LESSON: Final = frozenset({"lesson"})
+_SERVERS: Final = frozenset({"lesson", "collector"})
+
+
+def _path(name: str, probe: str, value: str, code: Code, worse: Worse = "above", *, rule: Rule = Rule.SERIES) -> Metric:
+    return Metric(name=name, probe=probe, value=value, code=code, worse=worse, rule=rule, roles=_LESSON)
+
+
+def _state(name: str, probe: str, code: Code, worse: Worse) -> Metric:
+    return Metric(name=name, probe=probe, value=name, code=code, worse=worse, rule=Rule.STEADY)
+
+
+def _mains(name: str, value: str, code: Code, worse: Worse) -> Metric:
+    return Metric(name=name, probe="power", value=value, code=code, worse=worse, rule=Rule.STEADY, when="mains")
+
+
+def _runtime(name: str, when: When, *, beyond_lesson: bool) -> Metric:
+    return Metric(
+        name=name,
+        probe="power",
+        value="battery_runtime_s",
+        code=Code.POWER_RUNTIME_SHORT,
+        worse="below",
+        rule=Rule.STEADY,
+        when=when,
+        beyond_lesson=beyond_lesson,
+    )
+
+
+METRICS: Final = {
+    metric.name: metric
+    for metric in (
+        # The way to the lesson.
+        _path("loss_ratio", "ping", "loss_ratio", Code.LINK_LOSSY, rule=Rule.POOLED),
+        _path("rtt_ms", "ping", "rtt_p50_ms", Code.LINK_SLOW),
+        _path("jitter_ms", "ping", "jitter_ms", Code.LINK_JITTERY),
+        _path("connect_ms", "tcp", "connect_ms", Code.LINK_SLOW),
+        Metric(
+            name="dns_answer_ms", probe="dns", value="answer_ms", code=Code.DNS_SLOW, worse="above", rule=Rule.SERIES
+        ),
+        _path("status_code", "http", "status_code", Code.SERVICE_ERROR, rule=Rule.STEADY),
+        Metric(
+            name="tls_expires_days",
+            probe="http",
+            value="tls_expires_days",
+            code=Code.CERTIFICATE_EXPIRES,
+            worse="below",
+            rule=Rule.LATEST,
+            roles=_SERVERS,
+        ),
+        # The way to the lesson, by probes that are yet to come.
+        _path("downlink_bps", "", "downlink_bps", Code.LINK_NARROW, "below", rule=Rule.LATEST),
+        _path("uplink_bps", "", "uplink_bps", Code.LINK_NARROW, "below", rule=Rule.LATEST),
+        _path("pdv_p95_ms", "", "pdv_p95_ms", Code.LINK_JITTERY),
+        _path("burst_ratio", "", "burst_ratio", Code.LINK_LOSSY),
+        _path("longest_gap_s", "", "longest_gap_s", Code.LINK_DROPS),
+        _path("reorder_ratio", "", "reorder_ratio", Code.LINK_JITTERY),
+        _path("audio_mos", "", "audio_mos", Code.AUDIO_POOR, "below"),
+        _path("loaded_rtt_extra_ms", "", "loaded_rtt_extra_ms", Code.LINK_CONGESTED),
+        # The PC.
+        Metric(name="cpu_ratio", probe="host", value="cpu_ratio", code=Code.PC_BUSY, worse="above", rule=Rule.MEAN),
+        _state("memory_free_ratio", "host", Code.PC_MEMORY_LOW, "below"),
+        _state("memory_free_bytes", "host", Code.PC_MEMORY_LOW, "below"),
+        _state("disk_free_ratio", "host", Code.PC_DISK_LOW, "below"),
+        _state("disk_free_bytes", "host", Code.PC_DISK_LOW, "below"),
+        _state("nic_speed_bps", "host", Code.NIC_SLOW, "below"),
+        Metric(
+            name="clock_offset_s",
+            probe="agent",
+            value="clock_offset_s",
+            code=Code.CLOCK_WRONG,
+            worse="above",
+            rule=Rule.STEADY,
+            absolute=True,
+        ),
+        # The mains and the battery.
+        _mains("mains_low_v", "input_v", Code.MAINS_VOLTAGE_LOW, "below"),
+        _mains("mains_high_v", "input_v", Code.MAINS_VOLTAGE_HIGH, "above"),
+        _mains("battery_charge_ratio", "battery_charge_ratio", Code.BATTERY_CHARGE_LOW, "below"),
+        _runtime("runtime_on_mains_s", "mains", beyond_lesson=False),
+        _runtime("spare_on_mains_s", "mains", beyond_lesson=True),
+        _runtime("runtime_on_battery_s", "battery", beyond_lesson=False),
+        _runtime("spare_on_battery_s", "battery", beyond_lesson=True),
+        _state("load_ratio", "power", Code.UPS_OVERLOAD, "above"),
+        _state("battery_celsius", "power", Code.BATTERY_HOT, "above"),
+    )
+}
+"""By name."""
+
+_SPECIAL_VALUES: Final = {
+    "host": ("nic_up_bool", "address_link_local_bool"),
+    "power": ("on_battery_bool", "low_battery_bool", "battery_replace_bool", "battery_runtime_s"),
+}
+"""Values that the judge reads by themselves, beside those that limits are about."""
+_PINGED: Final = frozenset({"lesson", "gateway"})
+"""The gateway's pings too: loss that begins there is not the provider's."""
+_kept: Final[dict[tuple[str, str], tuple[str, ...]]] = {}
+
+
+def kept_values(probe: str, role: str) -> tuple[str, ...]:
+    """The values of a reading that a judgement may need: all else is not worth its memory in each window."""
+    found = _kept.get((probe, role))
+    if found is None:
+        if probe == "ping":
+            names = ("sent_count", "received_count", "loss_ratio", "rtt_p50_ms", "jitter_ms")
+            found = names if role in _PINGED else ()
+        else:
+            limited = [one.value for one in METRICS.values() if one.probe == probe and one.applies_to(role)]
+            found = tuple(dict.fromkeys([*_SPECIAL_VALUES.get(probe, ()), *limited]))
+        if len(_kept) < _KEPT_MAX_COUNT:
+            _kept[probe, role] = found
+    return found
+
+
+_KEPT_MAX_COUNT: Final = 1000

@@ -1,0 +1,46 @@
+"""The mains and the battery: what a yes or no of the UPS means, beside the limits of its figures."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from readiness.codes import Code
+from readiness.evidence import Evidence, finding
+from readiness.state import Sight, Sign, Window
+from readiness.verdict import Finding, Level
+from readiness.windows import CLEAR_COUNT
+
+_UNKNOWN_RUNTIME_S: Final = 120.0
+"""So long on battery without knowing how long it lasts, and it must be taken for short."""
+
+
+def look_at_power(evidence: Evidence) -> Iterator[Finding]:
+    """On battery, battery low, battery to be replaced, UPS silent."""
+    for sight, windows in evidence.of_probe("power"):
+        if not windows:
+            continue
+        since_s = on_battery_since(evidence, sight, windows)
+        if since_s is not None:
+            yield from _on_battery(evidence, sight, windows, since_s)
+        elif (low_s := evidence.confirmed_since(sight, windows, "low_battery_bool", 1)) is not None:
+            yield finding(Code.POWER_BATTERY_LOW, Level.DEGRADED, sight.target, low_s)
+        if (worn_s := evidence.confirmed_since(sight, windows, "battery_replace_bool", 1)) is not None:
+            yield finding(Code.BATTERY_REPLACE, Level.DEGRADED, sight.target, worn_s)
+        last = windows[-CLEAR_COUNT:]
+        if len(last) == CLEAR_COUNT and all(window.sign is not Sign.ALIVE for window in last):
+            yield finding(Code.UPS_SILENT, Level.DEGRADED, sight.target, last[0].measured_s)
+
+
+def on_battery_since(evidence: Evidence, sight: Sight, windows: list[Window]) -> float | None:
+    """Since when the room has lived on the battery; None while it does not, or is not known to."""
+    return evidence.confirmed_since(sight, windows, "on_battery_bool", 1)
+
+
+def _on_battery(evidence: Evidence, sight: Sight, windows: list[Window], since_s: float) -> Iterator[Finding]:
+    low_s = evidence.confirmed_since(sight, windows, "low_battery_bool", 1)
+    if low_s is not None:
+        yield finding(Code.POWER_BATTERY_LOW, Level.UNFIT, sight.target, max(low_s, since_s))
+    column = sight.column("battery_runtime_s")
+    told = any(window.numbers[column] is not None for window in windows if window.measured_s >= since_s)
+    if not told and evidence.now - since_s >= _UNKNOWN_RUNTIME_S:
+        yield finding(Code.POWER_RUNTIME_UNKNOWN, Level.UNFIT, sight.target, since_s)
+    yield finding(Code.POWER_ON_BATTERY, Level.DEGRADED, sight.target, since_s)

@@ -1,0 +1,213 @@
+"""What is known now of one room: its latest readings, their recent windows, and whether its agents can be heard."""
+
+import bisect
+import enum
+import math
+from collections.abc import Collection
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from contract.names import role_of
+from contract.outcome import Outcome
+from contract.reading import Reading
+from readiness.metrics import kept_values
+
+LIVE_WITHIN_S: Final = 180.0
+"""A reading that arrives later than this after it was taken is history: it never raises or clears anything."""
+WINDOWS_MAX_COUNT: Final = 20
+WINDOW_LASTS_S: Final = 1800.0
+"""A window older than this says nothing about now."""
+_BEYOND: Final = 1e15
+"""No quantity of ours is so large; what is, or is no number, counts as absent."""
+
+
+class Sign(enum.IntEnum):
+    """What one attempt said about its target."""
+
+    ALIVE = 0
+    REFUSED = 1  # the host lives, the service does not
+    NAMELESS = 2  # its name did not resolve
+    DEAD = 3
+
+
+_SIGNS: Final = {
+    Outcome.OK: Sign.ALIVE,
+    Outcome.REFUSED: Sign.REFUSED,
+    Outcome.NO_NAME: Sign.NAMELESS,
+    Outcome.TIMEOUT: Sign.DEAD,
+    Outcome.UNREACHABLE: Sign.DEAD,
+}
+"""Outcomes not here (DENIED, ABSENT, BROKEN) say that nothing could be determined."""
+
+
+class Window(NamedTuple):
+    """One determined attempt. `numbers` stand in the order of the sight's `names`; None is absent."""
+
+    measured_s: float
+    sign: Sign
+    numbers: tuple[float | None, ...]
+
+
+class Sight:
+    """All that is remembered of one probe of one target. `windows` run from the oldest to the newest."""
+
+    __slots__ = (
+        "failing_count",
+        "failing_since_s",
+        "latest",
+        "latest_s",
+        "names",
+        "probe",
+        "role",
+        "target",
+        "windows",
+    )
+
+    def __init__(self, probe: str, target: str) -> None:
+        self.probe = probe
+        self.target = target
+        self.role = role_of(target)
+        self.names = kept_values(probe, self.role)
+        self.windows: list[Window] = []
+        self.latest: Reading | None = None
+        self.latest_s = -math.inf
+        self.failing_count = 0
+        """Attempts in a row, up to the latest, that determined nothing."""
+        self.failing_since_s = 0.0
+
+    def recent(self, since_s: float) -> list[Window]:
+        """The windows not older than a time; the list itself where that is all of them: look, do not touch."""
+        windows = self.windows
+        if not windows or windows[0].measured_s >= since_s:
+            return windows
+        return windows[bisect.bisect_left(windows, since_s, key=_time) :]
+
+    def column(self, name: str) -> int:
+        """Where a value stands in `numbers`; ValueError when it is not kept."""
+        return self.names.index(name)
+
+    def add(self, reading: Reading, measured_s: float) -> bool:
+        """Put a reading in its place; False when that time is known already or too far back."""
+        sign = _sign_of(reading)
+        if sign is None:
+            if measured_s <= self.latest_s:
+                return False
+            self.failing_since_s = self.failing_since_s if self.failing_count else measured_s
+            self.failing_count += 1
+        elif not self._place(Window(measured_s, sign, _numbers(reading, self.names))):
+            return False
+        elif measured_s > self.latest_s:
+            self.failing_count = 0
+        if measured_s > self.latest_s:
+            self.latest, self.latest_s = reading, measured_s
+        return True
+
+    def _place(self, window: Window) -> bool:
+        windows = self.windows
+        if not windows or window.measured_s > windows[-1].measured_s:
+            windows.append(window)
+        else:
+            at = bisect.bisect_left(windows, window.measured_s, key=_time)
+            is_known = windows[at].measured_s == window.measured_s
+            is_too_old = window.measured_s < windows[-1].measured_s - WINDOW_LASTS_S
+            if is_known or is_too_old or (at == 0 and len(windows) >= WINDOWS_MAX_COUNT):
+                return False
+            windows.insert(at, window)
+        oldest_s = windows[-1].measured_s - WINDOW_LASTS_S
+        first = max(0, len(windows) - WINDOWS_MAX_COUNT)
+        while windows[first].measured_s < oldest_s:
+            first += 1
+        if first:
+            del windows[:first]
+        return True
+
+
+def _time(window: Window) -> float:
+    return window.measured_s
+
+
+def _sign_of(reading: Reading) -> Sign | None:
+    if reading.probe == "ping" and reading.outcome is Outcome.OK:
+        # A dead host pinged is a successful measurement; one without any figure measured nothing.
+        values = reading.values
+        received_count, loss_ratio = values.get("received_count"), values.get("loss_ratio")
+        if received_count == 0 or (loss_ratio is not None and loss_ratio >= 1):
+            return Sign.DEAD
+        return Sign.ALIVE if values else None
+    return _SIGNS.get(reading.outcome)
+
+
+def _numbers(reading: Reading, names: tuple[str, ...]) -> tuple[float | None, ...]:
+    values = reading.values
+    return tuple(
+        [number if (number := values.get(name)) is not None and -_BEYOND < number < _BEYOND else None for name in names]
+    )
+
+
+Heard = Literal["online", "offline", "lost"]
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an agent can be heard, and since when (Unix seconds).
+
+    `reason` is that of a goodbye (`contract.messages.Goodbye`); `lost` is silence without one.
+    """
+
+    state: Heard
+    since_s: float
+    reason: str = ""
+
+
+class RoomState:
+    """Changed by `fold`, `hear` and the two that forget; the same calls always make the same state.
+
+    Several agents may stand in a room; what they measure is told apart by probe and target only.
+    """
+
+    __slots__ = ("agents", "known_since_s", "live_within_s", "room", "sights")
+
+    def __init__(self, room: str, *, live_within_s: float = LIVE_WITHIN_S) -> None:
+        self.room = room
+        self.live_within_s = live_within_s
+        self.sights: dict[tuple[str, str], Sight] = {}
+        self.agents: dict[str, Presence] = {}
+        self.known_since_s: float | None = None
+        """When anything was first heard of the room."""
+
+    def fold(self, reading: Reading, measured_s: float, arrived_s: float) -> bool:
+        """Take one reading; True when it changed what is known now.
+
+        Times are Unix seconds by the collector's reckoning. Late ones, repeats, and those too old to matter change
+        nothing; one out of order goes where it belongs.
+        """
+        if not (math.isfinite(measured_s) and math.isfinite(arrived_s)):
+            return False
+        if arrived_s - measured_s > self.live_within_s:
+            return False
+        measured_s = min(measured_s, arrived_s)  # nothing is measured in the future
+        key = (reading.probe, reading.target)
+        sight = self.sights.get(key)
+        if sight is None:
+            sight = self.sights[key] = Sight(*key)
+        self._known(measured_s)
+        return sight.add(reading, measured_s)
+
+    def hear(self, agent: str, state: Heard, reason: str, at_s: float) -> None:
+        """An agent's birth, goodbye (with its reason) or loss. The same again keeps the time since which it is so."""
+        known = self.agents.get(agent)
+        if known is None or (known.state, known.reason) != (state, reason):
+            self.agents[agent] = Presence(state=state, reason=reason, since_s=at_s)
+        self._known(at_s)
+
+    def keep_only(self, keys: Collection[tuple[str, str]]) -> None:
+        """Forget all probes and targets but these: what the plan no longer measures must not be missed."""
+        self.sights = {key: sight for key, sight in self.sights.items() if key in keys}
+
+    def keep_agents(self, agents: Collection[str]) -> None:
+        """Forget all agents but these: the others stand in another room now."""
+        self.agents = {agent: presence for agent, presence in self.agents.items() if agent in agents}
+
+    def _known(self, when_s: float) -> None:
+        if self.known_since_s is None or when_s < self.known_since_s:
+            self.known_since_s = when_s
