@@ -120,9 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     group = commands.add_parser("broker", help="A broker that runs by itself.").add_subparsers(
         required=True, metavar="WHAT"
     )
-    equip = command("equip", equip, "Write the certificates that deploy/mosquitto needs.")
-    equip.add_argument("folder", type=Path)
-    equip.add_argument("--name", action="append", default=[], help="a name or address under which agents reach it")
+    equipped = command("equip", equip, "Write the certificates that deploy/mosquitto needs.")
+    equipped.add_argument("folder", type=Path)
+    equipped.add_argument("--name", action="append", default=[], help="a name or address under which agents reach it")
     return parser
 
 
