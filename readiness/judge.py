@@ -7,7 +7,7 @@ from readiness.codes import Code
 from readiness.devices import missing, silent_to_snmp
 from readiness.evidence import Evidence, Fate, finding
 from readiness.hearing import half_silence, missing_evidence, ping_columns, silence
-from readiness.ladder import climb
+from readiness.ladder import CUTS, climb
 from readiness.metrics import Rule
 from readiness.power import look_at_power, on_battery_since
 from readiness.profile import Check, Profile
@@ -57,16 +57,19 @@ def judge(
 def _findings(evidence: Evidence) -> Iterator[Finding]:
     way = list(climb(evidence))
     yield from way
-    yield from missing(evidence, way[0].code if way else "")
+    cause = way[0].code if way else ""
+    yield from missing(evidence, cause)
     yield from look_at_power(evidence)
-    yield from _beyond_limits(evidence)
+    yield from _beyond_limits(evidence, is_cut=cause in CUTS)
     yield from silent_to_snmp(evidence)
     yield from missing_evidence(evidence)
     yield from half_silence(evidence.state)
 
 
-def _beyond_limits(evidence: Evidence) -> Iterator[Finding]:
+def _beyond_limits(evidence: Evidence, *, is_cut: bool) -> Iterator[Finding]:
     for sight, windows in evidence.live:
+        if is_cut and (sight.role == "lesson" or sight.probe == "dns"):
+            continue
         for check in evidence.profile.checks(sight.probe, sight.role):
             rule = check.metric.rule
             if rule is Rule.LATEST:

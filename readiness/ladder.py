@@ -17,6 +17,8 @@ _WITNESSES: Final = (*BEYOND, "collector")
 """Roles whose answer proves that the Internet works."""
 LOCAL_CAUSES: Final = frozenset({Code.NIC_DOWN, Code.NO_ADDRESS, Code.LAN_DOWN})
 """Causes that take the room's other devices with them."""
+CUTS: Final = LOCAL_CAUSES | {Code.GATEWAY_DOWN, Code.ISP_DOWN, Code.NO_INTERNET}
+"""Causes that leave nothing to say of the quality of the way."""
 
 
 def climb(evidence: Evidence) -> Iterator[Finding]:
@@ -64,12 +66,14 @@ def _at_the_end(evidence: Evidence) -> Iterator[Finding]:
     lessons = evidence.of_role("lesson")
     yield from _names(evidence, lessons)
     if (unreachable := _first_lost(lessons)) is not None:
-        abroad = _first_lost(evidence.of_role("international"))
-        at_home = any_of(evidence.of_role("isp", "national"), Fate.ALIVE)
-        if abroad is not None and at_home:
-            yield finding(Code.INTERNATIONAL_DOWN, Level.UNFIT, abroad.target, abroad.since_s)
+        before = [lost for role in ("national", "international") if (lost := _lost_rung(evidence, role)) is not None]
+        if not before:
+            code, broken = Code.LESSON_UNREACHABLE, unreachable
+        elif before[0].role == "international" and any_of(evidence.of_role("national"), Fate.ALIVE):
+            code, broken = Code.INTERNATIONAL_DOWN, before[0]
         else:
-            yield finding(Code.LESSON_UNREACHABLE, Level.UNFIT, unreachable.target, unreachable.since_s)
+            code, broken = Code.NO_INTERNET, before[0]
+        yield finding(code, Level.UNFIT, broken.target, broken.since_s)
     for life in lessons:
         if life.fate is Fate.REFUSES:
             yield finding(Code.SERVICE_DOWN, Level.UNFIT, life.target, life.since_s)
@@ -91,6 +95,11 @@ def _names(evidence: Evidence, lessons: list[Life]) -> Iterator[Finding]:
         needed = evidence.profile.needs_dns and not answers
         target, since_s = min(silent, key=lambda one: one[1])
         yield finding(Code.DNS_FAILS, Level.UNFIT if needed else Level.DEGRADED, target, since_s)
+
+
+def _lost_rung(evidence: Evidence, role: str) -> Life | None:
+    lives = evidence.of_role(role)
+    return None if any_of(lives, Fate.ALIVE) else _first_lost(lives)
 
 
 def _first_lost(lives: list[Life]) -> Life | None:
