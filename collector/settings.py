@@ -54,7 +54,8 @@ class AgentsSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the pages are; `base_url` is how people reach them, for the links in mails. Pages ask nobody's name: open
-    them beyond this machine only behind a proxy that does."""
+    them beyond this machine only behind a proxy that does.
+    """
 
     host: str = "127.0.0.1"
     port: PortOrAny = 8080
@@ -79,7 +80,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     """When people are told. `grace_s` is how long after its own start, or after the broker came back, the collector
-    believes nobody to be lost; `silent_after_s` how long an agent may say nothing before it counts as lost."""
+    believes nobody to be lost; `silent_after_s` how long an agent may say nothing before it counts as lost.
+    """
 
     hold_off_s: Annotated[Seconds, msgspec.Meta(ge=0, le=86400)] = 300.0
     clear_after_s: Annotated[Seconds, msgspec.Meta(ge=0, le=86400)] = 180.0

@@ -1,27 +1,31 @@
-"""Step 11 of the line: decides who is told what now, and why. Pure: asked twice, it says nothing new once told knows."""
+"""Decides who is told what, and when; sends nothing.
+
+The answer follows from what is open or has ended and from what has been told or queued: asked twice, it is empty.
+"""
 
 import enum
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import msgspec
 
 from collector.alerting.incident import Incident, Incidents, Policy
-from collector.alerting.told import Told
+from collector.alerting.told import Telling, Told
 from contract.catalogue import Language
 from readiness.verdict import Level
 
 
 class Reason(enum.StrEnum):
-    """Why somebody is told now."""
+    """Why a person is told."""
 
     OPENED = "opened"
     WORSENED = "worsened"
-    REMINDER = "reminder"
     ENDED = "ended"
+    REMINDER = "reminder"
 
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True):
-    """A person who answers for a room."""
+    """Somebody who is told. `name` may be empty."""
 
     address: str
     name: str
@@ -29,60 +33,94 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """One message to one person about one incident. `key` is the same whenever the same is decided again."""
+    """One message about one incident to one person. `number` counts reminders from 1; otherwise it is 0.
+
+    `level` is the incident's worst so far; what was told at that level is not told again.
+    """
 
     incident: Incident
     reason: Reason
     level: Level
     recipient: Recipient
-    key: str
+    number: int = 0
+
+    @property
+    def key(self) -> str:
+        """What makes it this notice and no other: written to the outbox once, whoever asks how often."""
+        return _key(self.incident, self.reason, self.level, self.recipient, self.number)
+
+
+_FIRST: Final = (Reason.OPENED, Reason.WORSENED)
 
 
 def decide(
     incidents: Incidents, told: Told, policy: Policy, now: float, recipients: Mapping[str, tuple[Recipient, ...]]
 ) -> list[Notice]:
-    """The notices to write now: one when an incident opens, when it gets worse, when it ends, and a reminder.
-
-    `recipients` are the people of each room. Nobody is told of the end of what they never heard of.
-    """
+    """What is to be told now. `recipients` by room; a room without any tells nobody."""
     notices: list[Notice] = []
-    for incident in incidents.open.values():
-        for person in recipients.get(incident.room, ()):
-            notices += _of_open(incident, person, told, policy, now)
-    for incident in incidents.ended.values():
-        for person in recipients.get(incident.room, ()):
-            notices += _of_ended(incident, person, told)
+    for incident in (*incidents.ended, *incidents.open.values()):
+        for recipient in _each_once(recipients.get(incident.room, ())):
+            if incident.ended_s is None:
+                notice = _while_open(incident, recipient, told, policy, now)
+            else:
+                notice = _at_the_end(incident, recipient, told)
+            if notice is not None:
+                notices.append(notice)
     return notices
 
 
-def key_of(incident: Incident, reason: Reason, person: Recipient, detail: str = "") -> str:
-    """What tells one notice from every other."""
-    return "/".join(part for part in (incident.incident, reason.value, detail, person.address) if part)
+def _while_open(incident: Incident, recipient: Recipient, told: Told, policy: Policy, now: float) -> Notice | None:
+    levels = _levels_told(incident, recipient, told)
+    if not levels:
+        return Notice(incident=incident, reason=Reason.OPENED, level=incident.worst, recipient=recipient)
+    if incident.worst.severity > max(level.severity for level in levels):
+        return Notice(incident=incident, reason=Reason.WORSENED, level=incident.worst, recipient=recipient)
+    heard = list(told.of(incident.incident, recipient.address))
+    if any(one.waiting for one in heard) or now - max(one.last_s for one in heard) < policy.reminder_s:
+        return None
+    number = 1
+    while _found(incident, Reason.REMINDER, incident.worst, recipient, told, number) is not None:
+        number += 1
+    return Notice(incident=incident, reason=Reason.REMINDER, level=incident.worst, recipient=recipient, number=number)
 
 
-def _of_open(incident: Incident, person: Recipient, told: Told, policy: Policy, now: float) -> Iterator[Notice]:
-    opened = key_of(incident, Reason.OPENED, person)
-    if not told.knows(opened):
-        yield _notice(incident, Reason.OPENED, person, opened)
-        return
-    if incident.worst.severity > incident.first_level.severity:
-        worsened = key_of(incident, Reason.WORSENED, person, incident.worst.name.lower())
-        if not told.knows(worsened):
-            yield _notice(incident, Reason.WORSENED, person, worsened)
-            return
-    last_s = told.last_s(incident.incident, person.address)
-    if last_s is not None and now - last_s >= policy.reminder_s:
-        count = int((now - incident.confirmed_s) // policy.reminder_s)
-        reminder = key_of(incident, Reason.REMINDER, person, str(count))
-        if not told.knows(reminder):
-            yield _notice(incident, Reason.REMINDER, person, reminder)
+def _at_the_end(incident: Incident, recipient: Recipient, told: Told) -> Notice | None:
+    """The good news for those who had the bad one, or would have had it by now: the end then tells the whole story.
+
+    Whose mail server refused every letter hears nothing more.
+    """
+    heard = list(told.of(incident.incident, recipient.address))
+    if all(one.refused_s is not None for one in heard):
+        return None
+    if _found(incident, Reason.ENDED, incident.worst, recipient, told) is not None:
+        return None
+    return Notice(incident=incident, reason=Reason.ENDED, level=incident.worst, recipient=recipient)
 
 
-def _of_ended(incident: Incident, person: Recipient, told: Told) -> Iterator[Notice]:
-    ended = key_of(incident, Reason.ENDED, person)
-    if told.knows(key_of(incident, Reason.OPENED, person)) and not told.knows(ended):
-        yield _notice(incident, Reason.ENDED, person, ended)
+def _levels_told(incident: Incident, recipient: Recipient, told: Told) -> list[Level]:
+    return [
+        level
+        for level in Level
+        if any(_found(incident, reason, level, recipient, told) is not None for reason in _FIRST)
+    ]
 
 
-def _notice(incident: Incident, reason: Reason, person: Recipient, key: str) -> Notice:
-    return Notice(incident=incident, reason=reason, level=incident.worst, recipient=person, key=key)
+def _found(
+    incident: Incident, reason: Reason, level: Level, recipient: Recipient, told: Told, number: int = 0
+) -> Telling | None:
+    return told.find(incident.incident, _key(incident, reason, level, recipient, number))
+
+
+def _key(incident: Incident, reason: Reason, level: Level, recipient: Recipient, number: int) -> str:
+    which = f"{reason}-{number}" if number else f"{reason}"
+    return f"{incident.incident}/{which}/{level.name}/{recipient.address}"
+
+
+def _each_once(recipients: tuple[Recipient, ...]) -> Iterator[Recipient]:
+    """One letter to one address, however often it stands in the registry."""
+    seen: set[str] = set()
+    for one in recipients:
+        folded = one.address.casefold()
+        if folded not in seen:
+            seen.add(folded)
+            yield one

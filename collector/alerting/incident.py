@@ -1,132 +1,237 @@
-"""Opens and closes incidents, one per room at a time, with patience at both ends. Sans-IO; `now` by argument."""
+"""Follows the open problem of each room: when it has lasted long enough to be one, got worse, or is over.
+
+Sans-IO: verdicts go in, changes come out. What must outlive a restart is in the changes.
+"""
 
 import datetime as dt
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from readiness.verdict import Finding, Level, Verdict
 
-ALERTING: Final = frozenset({Level.UNFIT, Level.UNKNOWN})
-QUIET_CODES: Final = frozenset({"PC_SWITCHED_OFF", "PC_ASLEEP", "NEVER_HEARD"})
-"""Reasons that open nothing: a PC that was switched off properly, or a room where nobody has installed anything yet,
-is no emergency as long as no timetable says that a lesson is near."""
-_REMEMBER_ENDED_S: Final = 86400.0
+ENDED_KEPT_S: Final = 3600.0
+"""How long an ended incident is remembered, for the letters that are still owed."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """How long trouble must last before it is an incident, how long all must be well before it is over, and how often
-    people are reminded of one that stays. Seconds.
+    """When a problem is one. All times in seconds.
+
+    A room's level must be alerting for `hold_off_s` without a break to open an incident, and a worse level must last
+    as long to make an open one worse. An incident ends after `clear_after_s` without an alerting verdict.
+    `unseen_s`: after so long without any verdict both begin anew, since what nobody saw proves nothing; it must be
+    longer than the pause between two reviews. A verdict whose reasons are all in `quiet_codes` neither opens nor ends
+    anything: a PC that says goodbye every evening is not a problem.
     """
 
     hold_off_s: float = 300.0
     clear_after_s: float = 180.0
     reminder_s: float = 86400.0
+    unseen_s: float = 330.0
+    alert_levels: frozenset[Level] = frozenset({Level.UNFIT, Level.UNKNOWN})
+    quiet_codes: frozenset[str] = frozenset({"PC_SWITCHED_OFF", "PC_ASLEEP", "AGENT_UPDATING"})
+
+    def alerts(self, verdict: Verdict) -> bool:
+        """Whether people must hear of it, if it lasts."""
+        return verdict.level in self.alert_levels and not self.is_quiet(verdict)
+
+    def is_quiet(self, verdict: Verdict) -> bool:
+        """Whether it says only that the room was left as rooms are left."""
+        reasons = [finding for finding in verdict.findings if finding.level is verdict.level]
+        return (
+            verdict.level in self.alert_levels
+            and bool(reasons)
+            and all(finding.code in self.quiet_codes for finding in reasons)
+        )
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """One open problem of one room, or a past one (`ended_s`). Times are Unix seconds.
+    """One problem of one room, open while `ended_s` is None.
 
-    `opened_s` is when the trouble began, `confirmed_s` when it had lasted long enough. `first_level` is what the
-    room was judged then, `worst` the worst since, `level` and `findings` what it is now, or was last.
+    `incident` is its id, which sorts by time. `opened_s` is when the trouble was first seen, `confirmed_s` when it
+    had lasted long enough, `ended_s` when the room became usable again. `level` and `findings` are those of the last
+    alerting verdict, `worst` the worst level that lasted, `first_findings` what was wrong when it was confirmed.
+    `end_level` and `end_findings` tell how the room was when it ended.
     """
 
     incident: str
     room: str
-    first_level: Level
     level: Level
     worst: Level
     findings: tuple[Finding, ...]
+    first_findings: tuple[Finding, ...]
     opened_s: float
     confirmed_s: float
     ended_s: float | None = None
+    end_level: Level | None = None
+    end_findings: tuple[Finding, ...] = ()
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The reasons, worst first."""
+        """The reasons now, the worst first."""
         return tuple(finding.code for finding in self.findings)
 
 
-class ChangeKind(enum.StrEnum):
-    """What became of an incident."""
-
-    OPENED = "opened"
-    WORSENED = "worsened"
-    CHANGED_CAUSE = "changed_cause"
-    ENDED = "ended"
-
-
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """An incident, as it is after something became of it."""
+    """What became of an incident, and how it is now."""
 
-    kind: ChangeKind
+    class Kind(enum.StrEnum):
+        """CHANGED_CAUSE: other reasons, or another level that is not worse; worth storing, not worth a letter."""
+
+        OPENED = "opened"
+        WORSENED = "worsened"
+        CHANGED_CAUSE = "changed_cause"
+        ENDED = "ended"
+
+    kind: "Change.Kind"
     incident: Incident
     at_s: float
 
 
+class _Track:
+    """What is known of a room besides its incident. Times are Unix seconds, None while it is not so."""
+
+    __slots__ = ("bad_since_s", "good_since_s", "seen_s", "worse_since_s")
+
+    def __init__(self, now: float) -> None:
+        self.seen_s = now
+        self.bad_since_s: float | None = None
+        self.good_since_s: float | None = None
+        self.worse_since_s: float | None = None
+
+    def forget(self) -> None:
+        """Begin every wait anew."""
+        self.bad_since_s = self.good_since_s = self.worse_since_s = None
+
+
 class Incidents:
-    """All incidents that are open, and those that ended within a day. Starts from what was stored."""
+    """All rooms' incidents. `known` are those from storage: open ones, and ended ones whose letters may be owed."""
 
     def __init__(self, policy: Policy, known: Iterable[Incident] = ()) -> None:
         self._policy = policy
-        self._began_s: dict[str, float] = {}  # rooms in trouble not yet long enough
-        self._well_since_s: dict[str, float] = {}  # rooms with an open incident that are well again
-        self.open: dict[str, Incident] = {}
-        self.ended: dict[str, Incident] = {}
-        for one in known:
-            if one.ended_s is None:
-                self.open[one.room] = one
+        self._open: dict[str, Incident] = {}
+        self._ended: dict[str, Incident] = {}
+        self._tracks: dict[str, _Track] = {}
+        for incident in sorted(known, key=lambda one: one.opened_s):
+            if incident.ended_s is None:
+                self._open[incident.room] = incident
             else:
-                self.ended[one.incident] = one
+                self._ended[incident.incident] = incident
+
+    @property
+    def open(self) -> Mapping[str, Incident]:
+        """The open incident of each room that has one."""
+        return MappingProxyType(self._open)
+
+    @property
+    def ended(self) -> tuple[Incident, ...]:
+        """Those that ended lately, in the order in which they did."""
+        return tuple(self._ended.values())
 
     def observe(self, verdict: Verdict, now: float) -> list[Change]:
-        """Step 10 of the line: what a room's new verdict makes of its incident. At most one change."""
-        is_alert = verdict.level in ALERTING and not (verdict.findings and verdict.findings[0].code in QUIET_CODES)
-        incident = self.open.get(verdict.room)
-        if incident is None:
-            return self._without(verdict, now, is_alert=is_alert)
-        if is_alert:
-            self._well_since_s.pop(verdict.room, None)
-            return self._go_on(incident, verdict, now)
-        well_since_s = self._well_since_s.setdefault(verdict.room, now)
-        if now - well_since_s < self._policy.clear_after_s:
-            return []
-        del self.open[verdict.room], self._well_since_s[verdict.room]
-        over = msgspec.structs.replace(incident, ended_s=well_since_s)
-        self.ended = {name: one for name, one in self.ended.items() if now - (one.ended_s or now) < _REMEMBER_ENDED_S}
-        self.ended[over.incident] = over
-        return [Change(kind=ChangeKind.ENDED, incident=over, at_s=now)]
+        """Take in a room's verdict. `now` in Unix seconds; a clock set back only makes every wait begin anew.
 
-    def _without(self, verdict: Verdict, now: float, *, is_alert: bool) -> list[Change]:
-        if not is_alert:
-            self._began_s.pop(verdict.room, None)
+        While the collector itself cannot see, call nothing: a room not observed neither opens nor ends an incident.
+        """
+        track = self._tracks.get(verdict.room)
+        if track is None:
+            track = self._tracks[verdict.room] = _Track(now)
+        if not 0 <= now - track.seen_s <= self._policy.unseen_s:
+            track.forget()
+        track.seen_s = now
+        incident = self._open.get(verdict.room)
+        changes = (
+            self._watch_for_opening(track, verdict, now)
+            if incident is None
+            else (self._follow(track, incident, verdict, now))
+        )
+        if changes and changes[-1].kind is Change.Kind.ENDED:
+            self._expire(now)
+        return changes
+
+    def drop(self, room: str, now: float) -> list[Change]:
+        """Forget a room that is no more; its open incident ends without a word about how the room is."""
+        self._tracks.pop(room, None)
+        incident = self._open.pop(room, None)
+        if incident is None:
             return []
-        began_s = self._began_s.setdefault(verdict.room, now)
-        if now - began_s < self._policy.hold_off_s:
+        return [Change(kind=Change.Kind.ENDED, incident=msgspec.structs.replace(incident, ended_s=now), at_s=now)]
+
+    def _watch_for_opening(self, track: _Track, verdict: Verdict, now: float) -> list[Change]:
+        if not self._policy.alerts(verdict):
+            track.forget()
             return []
-        del self._began_s[verdict.room]
+        if track.bad_since_s is None:
+            track.bad_since_s = now
+        if now - track.bad_since_s < self._policy.hold_off_s:
+            return []
         incident = Incident(
-            incident=f"{verdict.room}.{dt.datetime.fromtimestamp(began_s, dt.UTC):%Y%m%dT%H%M%S}",
+            incident=_id_of(verdict.room, track.bad_since_s),
             room=verdict.room,
-            first_level=verdict.level,
             level=verdict.level,
             worst=verdict.level,
             findings=verdict.findings,
-            opened_s=began_s,
+            first_findings=verdict.findings,
+            opened_s=track.bad_since_s,
             confirmed_s=now,
         )
-        self.open[verdict.room] = incident
-        return [Change(kind=ChangeKind.OPENED, incident=incident, at_s=now)]
+        track.forget()
+        self._open[verdict.room] = incident
+        return [Change(kind=Change.Kind.OPENED, incident=incident, at_s=now)]
 
-    def _go_on(self, incident: Incident, verdict: Verdict, now: float) -> list[Change]:
-        is_worse = verdict.level.severity > incident.worst.severity
-        is_other = verdict.level is not incident.level or tuple(one.code for one in verdict.findings) != incident.codes
-        if not is_other:
+    def _follow(self, track: _Track, incident: Incident, verdict: Verdict, now: float) -> list[Change]:
+        if self._policy.alerts(verdict):
+            track.good_since_s = None
+            return self._still_bad(track, incident, verdict, now)
+        track.worse_since_s = None
+        if self._policy.is_quiet(verdict):  # somebody switched off a room that was in trouble: nothing was mended
+            track.good_since_s = None
             return []
-        worst = verdict.level if is_worse else incident.worst
-        after = msgspec.structs.replace(incident, level=verdict.level, worst=worst, findings=verdict.findings)
-        self.open[verdict.room] = after
-        kind = ChangeKind.WORSENED if is_worse else ChangeKind.CHANGED_CAUSE
-        return [Change(kind=kind, incident=after, at_s=now)]
+        if track.good_since_s is None:
+            track.good_since_s = now
+        if now - track.good_since_s < self._policy.clear_after_s:
+            return []
+        ended = msgspec.structs.replace(
+            incident, ended_s=track.good_since_s, end_level=verdict.level, end_findings=verdict.findings
+        )
+        track.forget()
+        del self._open[verdict.room]
+        self._ended[ended.incident] = ended
+        return [Change(kind=Change.Kind.ENDED, incident=ended, at_s=now)]
+
+    def _still_bad(self, track: _Track, incident: Incident, verdict: Verdict, now: float) -> list[Change]:
+        worst = incident.worst
+        if verdict.level.severity <= worst.severity:
+            track.worse_since_s = None
+        elif track.worse_since_s is None:
+            track.worse_since_s = now
+        if track.worse_since_s is not None and now - track.worse_since_s >= self._policy.hold_off_s:
+            # Not at once: a room that is switched on is unfit for as long as its camera takes to start.
+            track.worse_since_s = None
+            worst = verdict.level
+        present = msgspec.structs.replace(incident, level=verdict.level, worst=worst, findings=verdict.findings)
+        self._open[verdict.room] = present
+        if worst is not incident.worst:
+            return [Change(kind=Change.Kind.WORSENED, incident=present, at_s=now)]
+        if present.level is not incident.level or _reasons(present) != _reasons(incident):
+            return [Change(kind=Change.Kind.CHANGED_CAUSE, incident=present, at_s=now)]
+        return []
+
+    def _expire(self, now: float) -> None:
+        for incident in list(self._ended.values()):
+            if incident.ended_s is not None and now - incident.ended_s > ENDED_KEPT_S + self._policy.clear_after_s:
+                del self._ended[incident.incident]
+
+
+def _reasons(incident: Incident) -> list[tuple[str, str, Level]]:
+    return [(finding.code, finding.target, finding.level) for finding in incident.findings]
+
+
+def _id_of(room: str, opened_s: float) -> str:
+    """`20251124T001000123-phong-101` (UTC, to the millisecond): the same for the same trouble, whoever asks."""
+    opened_ms = int(opened_s * 1000)
+    moment = dt.datetime.fromtimestamp(opened_ms // 1000, dt.UTC)
+    return f"{moment:%Y%m%dT%H%M%S}{opened_ms % 1000:03d}-{room}"
