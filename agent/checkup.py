@@ -22,7 +22,11 @@ async def measure_room(orders: Orders, clock: Clock, *, rounds: int = ROUNDS) ->
     """Every probe of the plan, all at once, so many times."""
     names = [job.probe for job in orders.plan.jobs]
     return [
-        list(await asyncio.gather(*(take_reading(name, probe, clock) for name, probe in zip(names, orders.probes, strict=True))))
+        list(
+            await asyncio.gather(
+                *(take_reading(name, probe, clock) for name, probe in zip(names, orders.probes, strict=True))
+            )
+        )
         for _ in range(rounds)
     ]
 

@@ -76,10 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--target", help="what to measure: an address, a URL, or a target's name")
     probe.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the probe")
     probe.add_argument("--json", action="store_true", help="print the reading as one line of JSON")
-    checkup = command("checkup", check_room, "Measure all of the plan and judge: exit 0 fit, 1 degraded, 2 unfit, 3 unknown.")
+    checkup = command(
+        "checkup", check_room, "Measure all of the plan and judge: exit 0 fit, 1 degraded, 2 unfit, 3 unknown."
+    )
     checkup.add_argument("--plan", type=Path, help="a plan (TOML) instead of the one in force")
     checkup.add_argument("--json", action="store_true", help="print the verdict as JSON")
-    command("doctor", see_doctor, "Say in plain sentences what is wrong with this PC's monitoring; exit 1 if anything is.")
+    command(
+        "doctor", see_doctor, "Say in plain sentences what is wrong with this PC's monitoring; exit 1 if anything is."
+    )
     spool = command("spool", look_at_spool, "Look into the queue of readings.")
     spool.add_argument("what", choices=["stat", "export"], help="figures, or every reading as a line of JSON")
     return parser
@@ -124,7 +128,7 @@ def stop_on_signals(agent: Agent) -> None:
 def _why_terminated() -> Goodbye:
     """Whether the PC is going down, or only the service: systemd knows."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        answer = subprocess.run(  # noqa: S603 - fixed words, no shell
+        answer = subprocess.run(
             ["/usr/bin/systemctl", "is-system-running"], capture_output=True, timeout=2, check=False
         )
         if answer.stdout.strip() == b"stopping":
@@ -177,7 +181,9 @@ def probe_once(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.encode(line).decode())
         return 0
-    print(f"{line['probe']} {line['target']}: {line['outcome']}" + (f" - {line['detail']}" if line.get("detail") else ""))
+    print(
+        f"{line['probe']} {line['target']}: {line['outcome']}" + (f" - {line['detail']}" if line.get("detail") else "")
+    )
     for name, value in taken.reading.values.items():
         print(f"  {name} = {value:g}" if isinstance(value, float) else f"  {name} = {value}")
     return 0
@@ -293,5 +299,3 @@ def _export_lines(seq: int, record: Record) -> list[dict[str, object]]:
         one = Taken(reading=reading, began_mono_s=taken.mono_s - reading.before_s)
         lines.append(reading_line(one, taken.wall_s - reading.before_s) | {"seq": seq, "boot": taken.boot})
     return lines
-
-

@@ -17,7 +17,8 @@ class Value(NamedTuple):
 
 class ProbeFailed(Exception):
     """The attempt ended without a full measurement: how, what was tried where and what came back, and what was
-    measured all the same."""
+    measured all the same.
+    """
 
     def __init__(self, outcome: Outcome, detail: str, values: Values | None = None) -> None:
         super().__init__(detail)

@@ -1,0 +1,64 @@
+"""Whether a TCP port takes connections, and how fast (RFC 9293, the three-way handshake)."""
+
+import asyncio
+import errno
+import socket
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from agent.probe import ProbeFailed, Value, Values
+from agent.resolving import resolve
+from contract.outcome import Outcome
+from contract.settings import Port, Seconds, Target
+
+UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
+
+
+class Tcp(msgspec.Struct, frozen=True, kw_only=True):
+    """Connects and closes at once; sends nothing (RFC 9293). A reset is REFUSED: the host is alive, nobody listens."""
+
+    target: Target
+    address: Annotated[str, msgspec.Meta(min_length=1)]
+    port: Port
+    timeout_s: Annotated[Seconds, msgspec.Meta(ge=0.1, le=60)] = 3.0
+
+    values: ClassVar[tuple[Value, ...]] = (
+        Value("connect_ms", "From the first SYN until the connection stood; the name is resolved before."),
+        Value("resolve_ms", "Resolving the name; absent when an address was given."),
+    )
+    example: ClassVar[dict[str, object]] = {"target": "codec", "address": "192.168.1.20", "port": 1720}
+
+    @property
+    def longest_s(self) -> float:
+        """Resolving and connecting, each at most `timeout_s`."""
+        return 2 * self.timeout_s
+
+    async def measure(self) -> Values:
+        """Connect once. Raises ProbeFailed with REFUSED, TIMEOUT, UNREACHABLE or NO_NAME."""
+        what = f"tcp {self.address}:{self.port}"
+        found = await resolve(self.address, what, self.timeout_s)
+        values: Values = {} if found.took_ms is None else {"resolve_ms": found.took_ms}
+        loop = asyncio.get_running_loop()
+        with socket.socket(found.family, socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)
+            began_s = loop.time()
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    await loop.sock_connect(sock, (found.address, self.port))
+            except OSError as error:
+                raise failure_of(error, what, self.timeout_s, values) from None
+            return values | {"connect_ms": (loop.time() - began_s) * 1000}
+
+
+def failure_of(error: OSError, what: str, timeout_s: float, values: Values) -> ProbeFailed:
+    """What an error of connecting means."""
+    if isinstance(error, TimeoutError):
+        return ProbeFailed(Outcome.TIMEOUT, f"{what}: no answer within {timeout_s:g} s", values)
+    if isinstance(error, ConnectionRefusedError | ConnectionResetError):
+        return ProbeFailed(Outcome.REFUSED, f"{what}: connection refused; the host is alive", values)
+    if isinstance(error, PermissionError):
+        return ProbeFailed(Outcome.DENIED, f"{what}: {error.strerror}", values)
+    if error.errno in UNREACHABLE:
+        return ProbeFailed(Outcome.UNREACHABLE, f"{what}: {error.strerror}", values)
+    return ProbeFailed(Outcome.BROKEN, f"{what}: {error}", values)
