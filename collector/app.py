@@ -1,42 +1,42 @@
 """Wires the collector and owns its clock: broker, inlet, pipeline, sinks, mailer, pages."""
 
+import contextlib
 import logging
 import secrets
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-
-from collector.alerting.incident import Incidents, Policy
+from collector.alerting.decide import Notice
+from collector.alerting.incident import Change, Incidents, Policy
 from collector.alerting.letter import RoomFacts, compose
 from collector.authority import Authority
 from collector.broker import EmbeddedBroker, server_context
 from collector.cases import Cases
-from collector.database import open_database, sqlite_url
-from collector.inlet import BrokerAccess, Inlet
+from collector.database import DatabaseRefused, Engine, open_database, sqlite_url
+from collector.inlet import Arrival, BrokerAccess, Inlet
 from collector.journal import Journal
 from collector.mail import Mailer
 from collector.outbox import Outbox
 from collector.pipeline import Pipeline, gather
 from collector.plans import WrittenPlan, load_plans, plan_for, stamp
 from collector.portrait import Portrait
-from collector.registry import COLLECTOR, Registry, RegistryView
-from collector.settings import AlertSettings, CollectorSettings, StoreSettings
+from collector.registry import COLLECTOR, Registry, RegistryView, Room
+from collector.settings import AlertSettings, CollectorSettings
 from collector.sinks.feeder import Feeder
-from collector.sinks.sink import Sink
-from collector.sinks.sqlite import SqliteSink
+from collector.sinks.opening import open_sink
 from collector.snapshot import Snapshot
 from collector.watch import Review, Watch
 from collector.web.server import WebServer
 from collector.web.site import build_site
 from contract import service_manager
+from contract.moment import Clock, Moment
+from contract.plan import Plan
 from contract.settings import SettingsError, is_loopback
 from readiness.profile import Profile, default_profiles, read_profiles
 
@@ -44,32 +44,51 @@ log = logging.getLogger(__name__)
 
 JOURNAL_KEEP_S: Final = 2 * 86400.0
 _PLANS_EVERY_S: Final = 5.0
+_LAST_WORK_S: Final = 10.0
+
+
+class SystemClock:
+    """The collector's own two clocks; its wall time is the one that all others are measured by."""
+
+    def __init__(self) -> None:
+        self._boot = secrets.token_hex(8)
+
+    def now(self) -> Moment:
+        """The present instant; the boot is this process's."""
+        return Moment(boot=self._boot, mono_s=time.monotonic(), wall_s=time.time())
 
 
 class Collector:
-    """The whole program. `start` returns once everything runs; `stop` leaves nothing behind."""
+    """The whole program. `start` returns once everything runs; `stop` leaves nothing behind, however far it came."""
 
-    def __init__(self, settings: CollectorSettings, *, clock_s: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: CollectorSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
-        self._clock_s = clock_s
+        self._clock = clock or SystemClock()
         self._folder = settings.folder
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._started_s = clock_s()
+        self._started_s = self._wall_s()
         self._profiles = load_profiles(settings.profiles)
-        self._plans = load_plans(settings.plans, self._profiles)
+        self._plans: dict[str, WrittenPlan] = load_plans(settings.plans, self._profiles)
         self._plans_stamp = stamp(settings.plans)
         self._published: dict[str, bytes] = {}
+        self._unsaved: list[Change] = []
         self._stopping = threading.Event()
+        self._running = contextlib.ExitStack()  # what `stop` has to take down, the latest first
         self._engine = open_settings_database(settings)
+        self._running.callback(self._engine.dispose)
         self._registry = Registry(self._engine)
         self._view = self._registry.view()
         self._outbox = Outbox(self._engine)
         self._cases = Cases(self._engine)
         self._journal = Journal(self._folder / "journal.db")
+        self._running.callback(self._journal.close)
         self._broker = self._make_broker()
-        self._mailer = Mailer(self._outbox, settings.mail, clock_s=clock_s)
+        self._mailer = Mailer(self._outbox, settings.mail, clock_s=self._wall_s)
         self._snapshot: Snapshot | None = None
         self._thread = threading.Thread(target=self._run_pipeline, name="pipeline")
+
+    def _wall_s(self) -> float:
+        return self._clock.now().wall_s
 
     def _make_broker(self) -> EmbeddedBroker | None:
         chosen = self._settings.broker
@@ -77,7 +96,7 @@ class Collector:
             return None
         tls = None
         if chosen.tls or not is_loopback(chosen.host):
-            authority = Authority(self._folder / "authority", self._clock_s())
+            authority = Authority(self._folder / "authority", self._wall_s())
             names, addresses = split_names(["localhost", "127.0.0.1", self._settings.agents.host])
             issued = authority.issue_server(names, addresses)
             tls = server_context(issued.certificate, issued.key)
@@ -97,27 +116,34 @@ class Collector:
         return self._broker.port if self._broker else self._settings.broker.port
 
     def start(self) -> None:
-        """Bring everything up, what others rest on first. Raises BrokerError, WebServerError."""
+        """Bring everything up, what others rest on first. Raises BrokerError, WebServerError; then call `stop`."""
         if self._broker is not None:
             self._broker.start()
-        self._inlet = Inlet(self._access(), clock_s=self._clock_s)
-        self._feeders = [self._feeder(sink) for sink in self._sinks()]
+            self._running.callback(self._broker.stop)
+        self._inlet = Inlet(self._access(), clock_s=self._wall_s)
+        sink = open_sink(self._settings.store, self._folder)
+        self._feeders = [Feeder(sink, self._journal.reader, folder=self._folder, clock=self._clock)]
         self._pipeline = self._make_pipeline()
         self._portrait = Portrait(
             version=program_version(), started_s=self._started_s, generation=self._pipeline.generation
         )
-        self._pipeline.recall(self._clock_s())
+        self._pipeline.recall(self._wall_s())
         self._web = WebServer(
-            build_site(lambda: self._snapshot, self._outbox, ready=self._why_not_ready, now=self._clock_s),
+            build_site(lambda: self._snapshot, self._outbox, ready=self._why_not_ready, now=self._wall_s),
             self._settings.web.host,
             self._settings.web.port,
         )
         self._web.start()
+        self._running.callback(self._web.stop)
         self._mailer.start()
+        self._running.callback(self._mailer.stop)
         for feeder in self._feeders:
             feeder.start()
+            self._running.callback(feeder.stop)
         self._thread.start()
+        self._running.callback(self._thread.join, _LAST_WORK_S)
         self._inlet.start()
+        self._running.callback(self._inlet.stop)
         service_manager.notify("READY=1")
         log.info("pages on %s, data in %s", self._web.url, self._folder)
 
@@ -137,17 +163,7 @@ class Collector:
         """Take everything down: no new arrivals, then what is queued is finished."""
         service_manager.notify("STOPPING=1")
         self._stopping.set()
-        self._inlet.stop()
-        if self._thread.is_alive():
-            self._thread.join(10)
-        for feeder in self._feeders:
-            feeder.stop()
-        self._mailer.stop()
-        self._web.stop()
-        if self._broker is not None:
-            self._broker.stop()
-        self._journal.close()
-        self._engine.dispose()
+        self._running.close()
 
     # The parts.
 
@@ -167,33 +183,20 @@ class Collector:
             key=chosen.key,
         )
 
-    def _sinks(self) -> list[Sink]:
-        store: StoreSettings = self._settings.store
-        if store.kind == "sqlite":
-            return [SqliteSink(self._folder / "series.db", raw_days=store.raw_days)]
-        # Loaded only here: the client library costs 39 MiB.
-        from collector.sinks.influx import InfluxSink  # noqa: PLC0415
-
-        token = store.token_file.read_text(encoding="utf-8").strip() if store.token_file else ""
-        return [InfluxSink(url=store.url, org=store.org, bucket=store.bucket, token=token)]
-
-    def _feeder(self, sink: Sink) -> Feeder:
-        return Feeder(sink, self._journal.reader(), self._folder, clock_s=self._clock_s)
-
     def _make_pipeline(self) -> Pipeline:
         alerts = self._settings.alerts
         watch = Watch(
             profiles=self._profiles,
             policy=policy_of(alerts),
-            incidents=Incidents(policy_of(alerts), self._cases.unfinished(self._clock_s())),
+            incidents=Incidents(policy_of(alerts), self._cases.unfinished(self._wall_s())),
             told=self._outbox.told(),
-            live_within_s=alerts.silent_after_s,
             silent_after_s=alerts.silent_after_s,
         )
         return Pipeline(
             journal=self._journal,
             answers=self._inlet,
             view=self._registry_view,
+            plan_of=self._plan_of,
             watch=watch,
             on_review=self._on_review,
             generation=secrets.token_hex(8),
@@ -205,9 +208,13 @@ class Collector:
     def _registry_view(self, last: RegistryView | None) -> RegistryView:
         try:
             self._view = self._registry.view(last)
-        except SQLAlchemyError:
+        except DatabaseRefused:
             log.exception("the registry cannot be read; going on with what is known of it")
         return self._view
+
+    def _plan_of(self, room: Room) -> Plan | None:
+        found = plan_for(room.room, room.plan, self._plans)
+        return found.plan if found is not None else None
 
     # What runs.
 
@@ -216,38 +223,38 @@ class Collector:
         watchdog_s = service_manager.watchdog_every_s()
         reviewed_s = planned_s = reported_s = float("-inf")
         while not self._stopping.is_set():
-            due_s = max(0.0, reviewed_s + every_s - time.monotonic())
-            arrivals = gather(self._inlet.arrivals, min(1.0, due_s))
-            if arrivals:
-                self._pipeline.handle(arrivals, self._clock_s())
-                for feeder in self._feeders:
-                    feeder.wake()
-            now = time.monotonic()
-            if now - reviewed_s >= every_s:
-                reviewed_s = now
-                self._pipeline.review(self._clock_s())
-            if now - planned_s >= _PLANS_EVERY_S:
-                planned_s = now
+            due_s = max(0.0, reviewed_s + every_s - self._clock.now().mono_s)
+            self._take(gather(self._inlet.arrivals, min(1.0, due_s)))
+            now = self._clock.now()
+            if now.mono_s - planned_s >= _PLANS_EVERY_S:
+                planned_s = now.mono_s
                 self._publish_plans()
-            if watchdog_s is not None and now - reported_s >= watchdog_s:
-                reported_s = now
+            if now.mono_s - reviewed_s >= every_s:
+                reviewed_s = now.mono_s
+                self._pipeline.review(now.wall_s)
+            if watchdog_s is not None and now.mono_s - reported_s >= watchdog_s:
+                reported_s = now.mono_s
                 service_manager.notify("WATCHDOG=1")
+        self._take(gather(self._inlet.arrivals, 0.0))
+
+    def _take(self, arrivals: list[Arrival]) -> None:
+        if arrivals:
+            self._pipeline.handle(arrivals, self._wall_s())
+            for feeder in self._feeders:
+                feeder.wake()
 
     def _on_review(self, review: Review, now: float) -> None:
         """Steps 10 to 12 of the line meet the disk here: incidents and letters are stored before anything is sent."""
         watch = self._pipeline.watch
+        self._unsaved += review.changes
         try:
-            if review.changes:
-                self._cases.save(review.changes)
+            if self._unsaved:
+                self._cases.save(self._unsaved)
+                self._unsaved.clear()
             for notice in review.notices:
-                facts = self._room_facts(notice.incident.room)
-                message = compose(
-                    notice, facts, notice.recipient.language, sender=self._settings.mail.sender, now=now,
-                    base_url=self._settings.web.base_url,
-                )  # fmt: skip
-                self._outbox.put(notice, message, now)
-        except SQLAlchemyError:
-            # Neither incident nor letter is forgotten: both are decided again at the next review.
+                self._write_letter(notice, now)
+        except DatabaseRefused:
+            # Neither is forgotten: changes wait here, and a letter that told does not know of is decided again.
             log.exception("incidents or letters cannot be stored")
             self._pipeline.problems.add("database_refuses")
         else:
@@ -256,12 +263,32 @@ class Collector:
             self._mailer.wake()
         watch.told.update(self._outbox.news())
         self._snapshot = self._portrait.take(
-            self._pipeline, self._cases, self._outbox, self._feeders, self._journal, now
+            self._pipeline,
+            now,
+            cases=self._cases,
+            post=self._outbox,
+            feeders=self._feeders,
+            journal=self._journal,
+            changed=[change.incident.room for change in review.changes],
         )
 
-    def _room_facts(self, room: str) -> RoomFacts:
-        found = self._view.rooms.get(room)
-        return RoomFacts(room=room, name=found.name if found else room, place=found.place if found else ())
+    def _write_letter(self, notice: Notice, now: float) -> None:
+        room = self._view.rooms.get(notice.incident.room)
+        facts = RoomFacts(
+            room=notice.incident.room,
+            name=room.name if room else notice.incident.room,
+            place=room.place if room else (),
+        )
+        message = compose(
+            notice,
+            facts,
+            notice.recipient.language,
+            sender=self._settings.mail.sender,
+            now=now,
+            base_url=self._settings.web.base_url,
+        )
+        self._outbox.put(notice, message, now)
+        self._pipeline.watch.told.queue(notice, now)
 
     def _publish_plans(self) -> None:
         """Leave every agent the plan of its room; again after each connect, since the broker remembers nothing."""
@@ -270,7 +297,8 @@ class Collector:
             self._published.clear()
             return
         for agent, one in self._view.agents.items():
-            plan = plan_for(one.room or "", self._plans) if one.revoked_s is None else None
+            room = self._view.rooms.get(one.room or "")
+            plan = plan_for(room.room, room.plan, self._plans) if room is not None else None
             if plan is not None and self._published.get(agent) != plan.payload:
                 self._inlet.publish_plan(agent, plan.payload)
                 self._published[agent] = plan.payload
@@ -281,7 +309,7 @@ class Collector:
             return
         self._plans_stamp = now_stamp
         try:
-            self._plans: dict[str, WrittenPlan] = load_plans(self._settings.plans, self._profiles)
+            self._plans = load_plans(self._settings.plans, self._profiles)
             self._pipeline.problems.discard("plans_wrong")
         except SettingsError as error:
             self._pipeline.problems.add("plans_wrong")

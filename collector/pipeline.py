@@ -12,20 +12,21 @@ from typing import Final, Protocol
 
 import msgspec
 
+from collector.derived import OWN_NAME
 from collector.inlet import Arrival, BadArrival, BatchArrival, LinkArrival, StateArrival
 from collector.journal import Gap, Journal, Kept, Stream
 from collector.reception import Reception
-from collector.registry import RegistryView
+from collector.registry import RegistryView, Room
 from collector.timing import boot_began_s, clock_offset_s, place
 from collector.watch import Review, Watch
 from contract.messages import Ack
 from contract.moment import Moment
+from contract.plan import Plan
 from contract.reading import Reading, Record
 
 log = logging.getLogger(__name__)
 
-OWN_NAME: Final = "collector"
-"""The agent name under which derived records are kept: verdicts, findings, how agents are."""
+Values = dict[str, int | float]
 REBUILD_S: Final = 3600.0
 """How far back the journal is read at a start to know again what was known."""
 _DERIVE_EVERY_S: Final = 60.0
@@ -76,6 +77,7 @@ class Pipeline:
         journal: Journal,
         answers: Answers,
         view: Callable[[RegistryView | None], RegistryView],
+        plan_of: Callable[[Room], Plan | None],
         watch: Watch,
         on_review: Callable[[Review, float], None],
         generation: str,
@@ -83,13 +85,15 @@ class Pipeline:
         keep_s: float,
         fed_id: Callable[[], int],
     ) -> None:
-        """`view` gives the registry, the last one when nothing changed; `on_review` stores and tells what a review
-        found; `fed_id` is the id up to which every sink has the journal; records stay at least `keep_s`.
+        """`view` gives the registry, the last one when nothing changed; `plan_of` a room's plan; `on_review` stores and
+        tells what a review found; `fed_id` is the id up to which every sink has the journal; records stay at least
+        `keep_s`.
         """
         self._journal = journal
         self._answers = answers
         self._view = view
         self.view = view(None)
+        self._plan_of = plan_of
         self.watch = watch
         self._on_review = on_review
         self.generation = generation
@@ -110,7 +114,7 @@ class Pipeline:
 
     def recall(self, now: float) -> None:
         """Know again what was known before the start, from the journal."""
-        self.watch.set_rooms(self.view, now)
+        self.watch.set_rooms(self.view, self._plan_of, now)
         self._boots = {(agent, boot): began_s for agent, boot, began_s in self._journal.boots()}
         for kept in self._journal.since(now - REBUILD_S):
             if kept.agent != OWN_NAME:
@@ -255,15 +259,22 @@ class Pipeline:
     def review(self, now: float) -> None:
         """Judge every room, follow the incidents, tell people, keep the verdicts as series."""
         self.view = self._view(self.view)
-        self.watch.set_rooms(self.view, now)
+        self.watch.set_rooms(self.view, self._plan_of, now)
         review = self.watch.review(now, blind=self.is_blind(now))
-        due = now - self._derived_s >= _DERIVE_EVERY_S
+        due = abs(now - self._derived_s) >= _DERIVE_EVERY_S  # abs: our own clock may be set back
         self._derive(review, now, everything=due)
         self._on_review(review, now)
-        if now - self._pruned_s >= _PRUNE_EVERY_S:
+        if abs(now - self._pruned_s) >= _PRUNE_EVERY_S:
             self._pruned_s = now
+            self._prune(now - self._keep_s)
+
+    def _prune(self, before_s: float) -> None:
+        try:
             with self._journal.transaction():
-                self._journal.prune(fed_id=self._fed_id(), before_s=now - self._keep_s)
+                self._journal.prune(fed_id=self._fed_id(), before_s=before_s)
+        except sqlite3.Error:
+            log.exception("the journal refused to let go of what is old")
+            self.problems.add("journal_refuses")
 
     def _derive(self, review: Review, now: float, *, everything: bool) -> None:
         """Keep what we made of the readings the way readings are kept: once a minute, and whenever a level changes."""
@@ -281,10 +292,10 @@ class Pipeline:
     def _derived_readings(self, room: str, review: Review) -> list[Reading]:
         verdict = review.verdicts[room]
         top = verdict.findings[0].code if verdict.findings else ""
-        level = {"level_code": verdict.level.value, "findings_count": len(verdict.findings)}
+        level: Values = {"level_code": verdict.level.value, "findings_count": len(verdict.findings)}
         readings = [Reading(probe="verdict", target="room", values=level, detail=top)]
         for finding in verdict.findings:
-            values = {"level_code": finding.level.value}
+            values: Values = {"level_code": finding.level.value}
             readings.append(
                 Reading(probe="finding", target=finding.target or "room", values=values, detail=finding.code)
             )
@@ -305,8 +316,8 @@ class Pipeline:
             self._journal.keep(own)
 
 
-def _book_values(book: AgentBook) -> dict[str, int | float]:
-    values: dict[str, int | float] = {
+def _book_values(book: AgentBook) -> Values:
+    values: Values = {
         "backlog_count": book.backlog_count,
         "made_total": book.made_count,
         "dropped_total": book.dropped_count,

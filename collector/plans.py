@@ -1,7 +1,7 @@
 """Reads the plans that an operator wrote, one file for a room or for all, and turns them into what agents get."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -58,9 +58,9 @@ def read_plan_file(path: Path, profiles: tuple[str, ...]) -> WrittenPlan:
     return WrittenPlan(plan=plan, payload=msgspec.json.encode(raw, order="sorted"))
 
 
-def plan_for(room: str, plans: dict[str, WrittenPlan]) -> WrittenPlan | None:
-    """The plan of a room: its own, else the default one, else none."""
-    return plans.get(room) or plans.get(DEFAULT_NAME)
+def plan_for(room: str, named: str, plans: Mapping[str, WrittenPlan]) -> WrittenPlan | None:
+    """The plan of a room: the one that the registry names for it, else its own, else the default one, else none."""
+    return plans.get(named) or plans.get(room) or plans.get(DEFAULT_NAME)
 
 
 def stamp(folder: Path | None) -> tuple[tuple[str, int], ...]:

@@ -1,5 +1,7 @@
 """Feeds readings from files, with their own clock, through the same judging and alerting; prints what comes of it."""
 
+import statistics
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
@@ -13,11 +15,14 @@ from collector.registry import RegistryView, Room
 from collector.watch import Watch
 from contract.outcome import Outcome
 from contract.reading import DETAIL_MAX_CHARS, Reading
-from readiness.judge import UNKNOWN_AFTER_S
 from readiness.profile import Profile
+from readiness.state import WINDOW_LASTS_S
 from readiness.verdict import Verdict
 
 REVIEW_EVERY_S = 5.0
+_USUAL_PAUSE_S = 300.0
+_PAUSES_KEPT = 20
+_SILENT_PAUSES = 3
 _STRANGER = Recipient(address="replay@localhost", name="", language="vi")
 
 
@@ -96,13 +101,12 @@ def replay(
         policy=policy,
         incidents=Incidents(policy),
         told=Told(),
-        live_within_s=float("inf"),
         silent_after_s=silent_after_s,
     )
-    stage = _Stage(watch, profile, view)
+    stage = _Stage(watch, profile, view, silent_after_s)
     reviewed_s: float | None = None
     last_s = 0.0
-    settled_s = silent_after_s + UNKNOWN_AFTER_S + policy.hold_off_s + 2 * REVIEW_EVERY_S
+    settled_s = silent_after_s + WINDOW_LASTS_S + policy.hold_off_s + 2 * REVIEW_EVERY_S
     for one in played:
         reviewed_s = one.measured_s if reviewed_s is None else reviewed_s
         while reviewed_s + REVIEW_EVERY_S <= one.measured_s:
@@ -118,18 +122,39 @@ def replay(
         yield from stage.review(last_s)
 
 
+class _Cadence:
+    """How often a room of a replay is measured: there is no plan to tell, and silence is judged by it."""
+
+    def __init__(self, measured_s: float) -> None:
+        self._last_s = measured_s
+        self._pauses_s: deque[float] = deque(maxlen=_PAUSES_KEPT)
+
+    def heard(self, measured_s: float) -> None:
+        if measured_s > self._last_s:
+            self._pauses_s.append(measured_s - self._last_s)
+            self._last_s = measured_s
+
+    @property
+    def pause_s(self) -> float:
+        return statistics.median(self._pauses_s) if self._pauses_s else _USUAL_PAUSE_S
+
+
 class _Stage:
     """The rooms of a replay, which appear when they are first spoken of."""
 
-    def __init__(self, watch: Watch, profile: str, view: RegistryView | None) -> None:
+    def __init__(self, watch: Watch, profile: str, view: RegistryView | None, silent_after_s: float) -> None:
         self._watch = watch
         self._profile = profile
         self._view = view
-        self._version = 0
+        self._silent_after_s = silent_after_s
+        self._cadences: dict[str, _Cadence] = {}
 
     def take(self, one: Played) -> None:
         if one.room not in self._watch.rooms:
             self._watch.add_room(self._room(one.room), self._recipients(one))
+        cadence = self._cadences.setdefault(one.room, _Cadence(one.measured_s))
+        cadence.heard(one.measured_s)
+        self._watch.rooms[one.room].silent_after_s = max(self._silent_after_s, _SILENT_PAUSES * cadence.pause_s)
         self._watch.hear_in(one.room, f"replay-{one.room}"[:32], "online", "", one.measured_s)
         self._watch.fold(one.room, one.reading, one.measured_s, one.measured_s)
 

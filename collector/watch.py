@@ -4,7 +4,7 @@ The pipeline feeds it live, and `replay` feeds it from a file: the same judging 
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,15 +13,19 @@ from collector.alerting.decide import Notice, Recipient, decide
 from collector.alerting.incident import Change, Incidents, Policy
 from collector.alerting.told import Told
 from collector.registry import RegistryView, Room
+from contract.plan import Plan
 from contract.reading import Reading
 from readiness.judge import judge
 from readiness.profile import Profile
-from readiness.state import RoomState
+from readiness.state import WINDOW_LASTS_S, RoomState
+from readiness.state import Heard as Word
 from readiness.verdict import Level, Verdict
 
 DEFAULT_PROFILE: Final = "zoom-720p"
 _TRAIL_POINTS: Final = 180
 _LEVELS_KEPT: Final = 500
+_SILENT_TICKS: Final = 3
+"""So many ticks of its plan an agent may miss before it counts as lost, however slow the plan is."""
 _TRAILED: Final = frozenset({
     "rtt_p50_ms", "loss_ratio", "jitter_ms", "answer_ms", "connect_ms", "total_ms", "battery_charge_ratio",
     "battery_runtime_s", "input_v", "cpu_ratio", "memory_free_ratio", "disk_free_ratio",
@@ -46,9 +50,12 @@ class Heard(NamedTuple):
 class RoomWatch:
     """One room: what is known now, the last verdict, and the recent past for its page."""
 
-    def __init__(self, room: str, profile: Profile) -> None:
-        self.state = RoomState(room)
+    def __init__(self, room: str, profile: Profile, *, silent_after_s: float) -> None:
+        self.state = RoomState(room, live_within_s=silent_after_s)
         self.profile = profile
+        self.plan: Plan | None = None
+        self.silent_after_s = silent_after_s
+        """How long an agent of the room may say nothing before it counts as lost."""
         self.verdict: Verdict | None = None
         self.latest: dict[tuple[str, str], Latest] = {}
         self.trails: dict[tuple[str, str, str], deque[tuple[float, float]]] = {}
@@ -64,6 +71,22 @@ class RoomWatch:
         for name in _TRAILED & reading.values.keys():
             trail = self.trails.setdefault((*key, name), deque(maxlen=_TRAIL_POINTS))
             trail.append((measured_s, reading.values[name]))
+
+    def forget_unplanned(self, now: float) -> None:
+        """Let go of what the plan does not measure any more, once it has grown too old to count: it is not missed."""
+        if self.plan is None:
+            return
+        named = {(job.probe, job.settings["target"]) for job in self.plan.jobs if "target" in job.settings}
+        unnamed = {job.probe for job in self.plan.jobs if "target" not in job.settings}
+        kept = [
+            key
+            for key, sight in self.state.sights.items()
+            if key in named or key[0] in unnamed or now - sight.latest_s <= WINDOW_LASTS_S
+        ]
+        if len(kept) < len(self.state.sights):
+            self.state.keep_only(kept)
+            self.latest = {key: latest for key, latest in self.latest.items() if key in kept}
+            self.trails = {key: trail for key, trail in self.trails.items() if key[:2] in kept}
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,14 +108,12 @@ class Watch:
         policy: Policy,
         incidents: Incidents,
         told: Told,
-        live_within_s: float,
         silent_after_s: float,
     ) -> None:
         self._profiles = profiles
         self._policy = policy
         self.incidents = incidents
         self.told = told
-        self._live_within_s = live_within_s
         self._silent_after_s = silent_after_s
         self.rooms: dict[str, RoomWatch] = {}
         self._room_of: dict[str, str] = {}
@@ -100,41 +121,57 @@ class Watch:
         self._lost: set[str] = set()  # agents whose absence is known already
         self._recipients: dict[str, tuple[Recipient, ...]] = {}
         self._version: int | None = None
+        self._dropped: list[Change] = []
 
-    def set_rooms(self, view: RegistryView, now: float, profile_names: Mapping[str, str] | None = None) -> None:
-        """Follow the registry: its rooms, the agents that stand in them, whom to tell. Cheap when nothing changed."""
+    def set_rooms(self, view: RegistryView, plan_of: Callable[[Room], Plan | None], now: float) -> None:
+        """Follow the registry and the plans: which rooms there are, who stands in them, what is measured, whom to
+        tell.
+        """
+        for room in view.rooms.values():
+            self.set_plan(room, plan_of(room))
         if view.version == self._version:
             return
         self._version = view.version
-        for name, room in view.rooms.items():
+        for name in view.rooms:
             contacts = view.contacts_of(name, now)
-            people = (Recipient(address=one.address, name=one.name, language=one.language) for one in contacts)
-            self.add_room(room, tuple(people), (profile_names or {}).get(name, ""))
+            self._recipients[name] = tuple(
+                Recipient(address=one.address, name=one.name, language=one.language) for one in contacts
+            )
+            self.rooms[name].state.keep_agents(view.agents_in(name))
         for gone in self.rooms.keys() - view.rooms.keys():
             del self.rooms[gone]
+            self._dropped += self.incidents.drop(gone, now)
         self._room_of = {agent: one.room for agent, one in view.agents.items() if one.room and one.revoked_s is None}
+        self._heard = {agent: heard for agent, heard in self._heard.items() if self._room_of.get(agent) == heard.room}
 
-    def add_room(self, room: Room, recipients: tuple[Recipient, ...], profile_name: str = "") -> None:
-        """Follow a room, or take over what has changed of it."""
-        wanted = room.profile or profile_name or DEFAULT_PROFILE
-        profile = self._profiles.get(wanted) or self._profiles[DEFAULT_PROFILE]
-        self.rooms.setdefault(room.room, RoomWatch(room.room, profile)).profile = profile
+    def add_room(self, room: Room, recipients: tuple[Recipient, ...]) -> None:
+        """Follow a room that is in no registry."""
+        self.set_plan(room, None)
         self._recipients[room.room] = recipients
+
+    def set_plan(self, room: Room, plan: Plan | None) -> None:
+        """What is measured in a room, and for what: the profile is the room's own, else the plan's, else the usual."""
+        wanted = room.profile or (plan.profile if plan else "") or DEFAULT_PROFILE
+        profile = self._profiles.get(wanted) or self._profiles[DEFAULT_PROFILE]
+        watched = self.rooms.get(room.room)
+        if watched is None:
+            watched = self.rooms[room.room] = RoomWatch(room.room, profile, silent_after_s=self._silent_after_s)
+        if watched.plan is not plan and plan is not None:
+            watched.silent_after_s = max(self._silent_after_s, _SILENT_TICKS * plan.tick_s)
+            watched.state.live_within_s = watched.silent_after_s
+        watched.profile, watched.plan = profile, plan
 
     def fold(self, room: str, reading: Reading, measured_s: float, arrived_s: float) -> None:
         """Step 9 of the line. A late reading is history: it changes nothing here."""
         watched = self.rooms.get(room)
-        if watched is None:
-            return
-        watched.state.fold(reading, measured_s, arrived_s)
-        if arrived_s - measured_s <= self._live_within_s:
+        if watched is not None and watched.state.fold(reading, measured_s, arrived_s):
             watched.remember(reading, measured_s)
 
-    def hear(self, agent: str, state: str, reason: str, now: float) -> None:
+    def hear(self, agent: str, state: Word, reason: str, now: float) -> None:
         """An agent was born, said goodbye, was lost, or simply sent something."""
         self.hear_in(self._room_of.get(agent, ""), agent, state, reason, now)
 
-    def hear_in(self, room: str, agent: str, state: str, reason: str, now: float) -> None:
+    def hear_in(self, room: str, agent: str, state: Word, reason: str, now: float) -> None:
         """The same of an agent whose room is known."""
         self._heard[agent] = Heard(room, now)
         if state == "online":
@@ -149,10 +186,11 @@ class Watch:
         """Judge every room. While `blind` we could not tell a silent room from our own deafness: nobody is alerted."""
         if not blind:
             self._notice_silence(now)
-        changes: list[Change] = []
+        changes, self._dropped = self._dropped, []
         changed: list[str] = []
         verdicts: dict[str, Verdict] = {}
         for name, watched in self.rooms.items():
+            watched.forget_unplanned(now)
             before = watched.verdict
             verdict = judge(watched.profile, watched.state, None, now, before)
             watched.verdict = verdicts[name] = verdict
@@ -167,8 +205,7 @@ class Watch:
     def _notice_silence(self, now: float) -> None:
         """A broker may not notice a half-open connection: an agent long without a word is lost, Will or not."""
         for agent, heard in self._heard.items():
-            if agent not in self._lost and now - heard.at_s > self._silent_after_s:
+            watched = self.rooms.get(heard.room)
+            if watched is not None and agent not in self._lost and now - heard.at_s > watched.silent_after_s:
                 self._lost.add(agent)
-                watched = self.rooms.get(heard.room)
-                if watched is not None:
-                    watched.state.hear(agent, "lost", "", now)
+                watched.state.hear(agent, "lost", "", now)

@@ -19,7 +19,7 @@ OLDEST_GRAMMAR = (3, 8)
 
 
 def run_dev(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - our own program
+    return subprocess.run(
         [sys.executable, str(dev.ROOT / "dev.py"), *arguments],
         env={**os.environ, **environment},
         capture_output=True,
@@ -124,7 +124,7 @@ def test_a_set_up_that_is_killed_keeps_others_out_until_its_pip_has_ended(tmp_pa
         f"with dev.only_one(pathlib.Path({str(lock)!r})) as held:\n"
         f"    dev.run(pathlib.Path(sys.executable), '-c', {pip!r}, holding=held)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=dev.ROOT, stdout=subprocess.PIPE) as parent:  # noqa: S603 - ours
+    with subprocess.Popen([sys.executable, "-c", code], cwd=dev.ROOT, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"at work\n"
         parent.kill()
@@ -144,7 +144,7 @@ def test_a_set_up_that_is_killed_keeps_others_out_until_its_pip_has_ended(tmp_pa
 )
 def test_the_end_of_the_program_is_the_end_of_dev(code: str, wanted: int) -> None:
     become = f"import dev, pathlib, sys; dev.become(pathlib.Path(sys.executable), '-c', {code!r})"
-    done = subprocess.run([sys.executable, "-c", become], cwd=dev.ROOT, check=False)  # noqa: S603 - ours
+    done = subprocess.run([sys.executable, "-c", become], cwd=dev.ROOT, check=False)
     assert done.returncode == wanted
 
 

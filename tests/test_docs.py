@@ -70,7 +70,7 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not GENERATE.exists(), reason="no document is generated yet")
 def test_generated_documents_are_current() -> None:
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [sys.executable, str(GENERATE), "--check"], cwd=dev.ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"run: python3 dev.py docs\n{done.stdout}{done.stderr}"

@@ -7,7 +7,7 @@ from collector.settings import StoreSettings
 from collector.sinks.sink import Sink
 from collector.sinks.sqlite import SqliteSink
 
-SERIES_FILE: Final = "series.sqlite"
+SERIES_FILE: Final = "series.db"
 
 
 def open_sink(store: StoreSettings, folder: Path) -> Sink:

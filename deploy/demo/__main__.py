@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from agent.app import Agent
 from agent.clock import SystemClock
@@ -42,8 +42,8 @@ _STAGGER_S: Final = 0.02
 class ScriptedProbe:
     """Stands where a real probe stands, with its settings checked by it; only the answers come from the scenario."""
 
-    values: tuple[Value, ...] = ()
-    example: dict[str, object] = {}  # noqa: RUF012 - the Probe protocol's shape; never changed
+    values: ClassVar[tuple[Value, ...]] = ()
+    example: ClassVar[dict[str, object]] = {}
 
     def __init__(self, name: str, real: Probe, script: RoomScript, began_s: float) -> None:
         self._name, self._real, self._script, self._began_s = name, real, script, began_s
@@ -251,17 +251,17 @@ class Demo:
         authority = Authority(data / "authority", now)
         self._wires = {room.room: Wire(broker_port) for room in self._rooms}
         files = {}
-        for room in (*(room.room for room in self._rooms), THIS_PC):
-            folder = self._folder / "agents" / room
+        for name in (*(room.room for room in self._rooms), THIS_PC):
+            folder = self._folder / "agents" / name
             folder.mkdir(parents=True, exist_ok=True)
-            wire = self._wires.get(room)
+            wire = self._wires.get(name)
             port = wire.reserve() if wire else broker_port
             made = enrol(
-                registry, authority, room, room, broker=BrokerAddress(host="127.0.0.1", port=port, tls=False), now_s=now
+                registry, authority, name, name, broker=BrokerAddress(host="127.0.0.1", port=port, tls=False), now_s=now
             )
-            files[room] = folder / "agent.toml"
-            made.write(files[room])
-            with files[room].open("r+", encoding="utf-8") as file:
+            files[name] = folder / "agent.toml"
+            made.write(files[name])
+            with files[name].open("r+", encoding="utf-8") as file:
                 text = file.read()
                 file.seek(0)
                 file.write('data_dir = "."\n' + text)

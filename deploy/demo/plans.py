@@ -162,7 +162,8 @@ every_s = {slow}
 
 def this_pc_plan(*, broker_port: int, web_port: int, dns_port: int, link: bool) -> str:
     """What the real agent measures: this PC and servers on loopback; with `link` its gateway, resolver and the
-    lesson platforms too."""
+    lesson platforms too.
+    """
     slow, rare = 10, 30
     text = _THIS_PC.format(tick=TICK_S, slow=slow, broker_port=broker_port, web_port=web_port, dns_port=dns_port)
     if not link:

@@ -9,6 +9,7 @@ from contract.outcome import Outcome
 
 PERIOD_S: Final = 200.0
 """The story begins again, in other rooms, this often."""
+_LOW_SHARE: Final = 0.2
 
 
 class Event(NamedTuple):
@@ -72,8 +73,9 @@ class RoomScript:
                 return {"status_code": 200, "connect_ms": 40 + slow_ms, "first_byte_ms": first_ms,
                         "total_ms": first_ms + 20, "tls_expires_days": 61.0}  # fmt: skip
             case "host":
-                return {"cpu_ratio": chance.uniform(0.1, 0.3), "memory_free_ratio": 0.55, "memory_free_bytes": 4_400_000_000,
-                        "disk_free_ratio": 0.62, "disk_free_bytes": 148_000_000_000, "uptime_s": 4000.0 + elapsed_s,
+                return {"cpu_ratio": chance.uniform(0.1, 0.3), "memory_free_ratio": 0.55,
+                        "memory_free_bytes": 4_400_000_000, "disk_free_ratio": 0.62,
+                        "disk_free_bytes": 148_000_000_000, "uptime_s": 4000.0 + elapsed_s,
                         "nic_up_bool": 1, "nic_speed_bps": 1e9, "nic_full_duplex_bool": 1}  # fmt: skip
             case "power":
                 return _power(troubles.get("power_cut"), chance)
@@ -103,8 +105,10 @@ def _pings(chance: random.Random, around_ms: float, *, spread_ms: float = 0.0, l
 
 def _power(on_battery_s: float | None, chance: random.Random) -> Values:
     if on_battery_s is None:
-        return {"on_battery_bool": 0, "low_battery_bool": 0, "battery_charge_ratio": 1.0, "battery_runtime_s": 3600.0,
-                "input_v": chance.gauss(226, 2), "input_hz": 50.0, "load_ratio": 0.22, "battery_replace_bool": 0}  # fmt: skip
+        return {"on_battery_bool": 0, "low_battery_bool": 0, "battery_charge_ratio": 1.0,
+                "battery_runtime_s": 3600.0, "input_v": chance.gauss(226, 2), "input_hz": 50.0,
+                "load_ratio": 0.22, "battery_replace_bool": 0}  # fmt: skip
     left = max(0.05, 1 - on_battery_s / 32)
-    return {"on_battery_bool": 1, "low_battery_bool": int(left < 0.2), "battery_charge_ratio": left,
-            "battery_runtime_s": 1500.0 * left, "input_v": 2.1, "load_ratio": 0.24, "battery_replace_bool": 0}  # fmt: skip
+    return {"on_battery_bool": 1, "low_battery_bool": int(left < _LOW_SHARE), "battery_charge_ratio": left,
+            "battery_runtime_s": 1500.0 * left, "input_v": 2.1, "load_ratio": 0.24,
+            "battery_replace_bool": 0}  # fmt: skip

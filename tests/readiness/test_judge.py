@@ -8,7 +8,20 @@ from readiness.judge import judge
 from readiness.state import RoomState
 from readiness.verdict import Level
 from tests.readiness.rooms import (
-    CODEC, DEVICES, NOW_S, ZOOM, Room, codes, dead, dns, fails, host, ping, power, tcp, top,
+    CODEC,
+    DEVICES,
+    NOW_S,
+    ZOOM,
+    Room,
+    codes,
+    dead,
+    dns,
+    fails,
+    host,
+    ping,
+    power,
+    tcp,
+    top,
 )  # fmt: skip
 
 BEYOND = ("isp", "national", "international", "lesson-zoom")

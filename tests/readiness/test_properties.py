@@ -79,7 +79,8 @@ def test_no_order_or_content_of_readings_makes_judging_or_telling_raise(
     for one in verdict.findings:
         assert one.since_s <= verdict.judged_s
         for language in ("vi", "en"):
-            assert sentence(one, language) and action(one, language)
+            assert sentence(one, language)
+            assert action(one, language)
 
 
 @settings(max_examples=60, deadline=None)
@@ -106,7 +107,8 @@ def test_adding_a_failure_never_improves_the_level(
     profile: Profile, history: list[Reading], target: str, how: str, times: int
 ) -> None:
     """Not even when it turns one cause into another. (A server whose every ping in 30 minutes was lost while it takes
-    connections is the stated exception: its pings are filtered, its quality is unknown.)"""
+    connections is the stated exception: its pings are filtered, its quality is unknown.)
+    """
     state = RoomState("phong-101")
     for place, reading in enumerate(history):
         when_s = NOW_S - 20 * (len(history) - place) - 20

@@ -55,7 +55,7 @@ class Program:
         if self.running:
             raise RuntimeError(f"{self.command[0]} runs already")
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - a program that the test names
+            self._process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
