@@ -1,0 +1,202 @@
+"""Writes the documents that are made from code: docs/series.md, and a page for each probe in docs/probes/.
+
+`python3 dev.py docs` writes them; with `--check` it only says which are not current, and exits 1.
+"""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+import msgspec
+
+from agent.probes import probe_class, probe_names
+from collector.derived import DERIVED
+from collector.samples import OUTCOME
+from contract import names
+from contract.outcome import Outcome
+from contract.settings import expectation
+from contract.units import UNITS, unit_of
+
+DOCS: Final = Path(__file__).resolve().parent
+_MADE: Final = "<!-- Made by docs/generate.py from the code: change the code, then run `python3 dev.py docs`. -->"
+
+
+def documents() -> Iterator[tuple[Path, str]]:
+    """Every generated document: its path and what should be in it."""
+    yield DOCS / "series.md", series()
+    yield DOCS / "probes" / "README.md", probe_list()
+    for name in probe_names():
+        yield DOCS / "probes" / f"{name}.md", probe_page(name)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """A Markdown table."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+    yield ""
+
+
+def number_type(value_name: str) -> str:
+    """What a sink stores it as, for ever."""
+    unit = unit_of(value_name)
+    return "integer" if unit is not None and unit.whole else "float"
+
+
+def meaning_of_unit(value_name: str) -> str:
+    """The unit in words."""
+    unit = unit_of(value_name)
+    return unit.meaning if unit is not None else ""
+
+
+def value_rows(values: Any) -> list[tuple[str, ...]]:  # noqa: ANN401 - a probe's values or a derived measurement's
+    """A row for each value: name, meaning, unit, type."""
+    return [
+        (f"`{one.name}`", one.meaning.rstrip("."), meaning_of_unit(one.name), number_type(one.name)) for one in values
+    ]
+
+
+def series() -> str:
+    """docs/series.md: every measurement, field, unit and tag."""
+    lines = [
+        "# Time series",
+        "",
+        _MADE,
+        "",
+        (
+            "Names are a promise: measurement = probe, field = value with its unit in its name, which fixes its number "
+            "type for ever. Only numbers are stored; states are integers with the meaning given here."
+        ),
+        "",
+        (
+            "In VictoriaMetrics a metric is `<measurement>_<field>`, e.g. `ping_loss_ratio`. In InfluxDB and in SQLite "
+            "measurement and field stand apart."
+        ),
+        "",
+        "## Tags",
+        "",
+    ]
+    lines += table(
+        ("tag", "meaning"),
+        [
+            ("`room`", "the room's id, by the registry; absent for an agent that stood nowhere"),
+            ("`agent`", "the agent that measured; `collector` for what the collector made itself"),
+            ("`province`", "the province of the room, without accents, as `registry` writes it"),
+            ("`target`", "the thing measured; its name begins with its role"),
+            ("`role`", "the target's role, of " + ", ".join(f"`{role}`" for role in names.ROLES)),
+            ("`reason`", "code of the reason, on `verdict` and `finding` only (`readiness/codes.py`)"),
+        ],
+    )
+    lines += [
+        "Tag values hold `A-Z a-z 0-9 _ . : -` and at most 64 characters; anything else is refused and counted.",
+        "",
+        f"## Every probe's `{OUTCOME}`",
+        "",
+        "Each attempt, whatever happened, has it: "
+        + ", ".join(f"{outcome.code} {outcome.value}" for outcome in Outcome)
+        + ".",
+        "",
+        "## What agents measure",
+        "",
+    ]
+    for name in probe_names():
+        probe: Any = probe_class(name)
+        lines += [f"### {name}", "", first_sentence(probe), ""]
+        lines += table(("field", "meaning", "unit", "type"), value_rows(probe.values))
+    lines += ["## What the collector makes", ""]
+    for one in DERIVED:
+        lines += [f"### {one.name}", "", f"{one.meaning} Target: {one.target}."]
+        lines[-1] += f" Tag `reason`: {one.reason}." if one.reason else ""
+        lines.append("")
+        lines += table(("field", "meaning", "unit", "type"), value_rows(one.values))
+    lines += ["## Units", ""]
+    lines += table(
+        ("ending", "meaning", "type"),
+        [(f"`{unit.ending}`", unit.meaning, "integer" if unit.whole else "float") for unit in UNITS],
+    )
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def first_sentence(thing: type) -> str:
+    """The first paragraph of a docstring on one line."""
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+
+
+def probe_list() -> str:
+    """docs/probes/README.md: the list of probes."""
+    lines = ["# Probes", "", _MADE, "", "One file each in `agent/probes/`; the file's name is its name in a plan.", ""]
+    lines += table(
+        ("probe", "what"), [(f"[{name}]({name}.md)", first_sentence(probe_class(name))) for name in probe_names()]
+    )
+    lines += [
+        "Try one by hand: `sansang-agent probe NAME --target ADDRESS --set key=value --json`.",
+        "",
+        "Outcomes: " + ", ".join(f"`{outcome.value}`" for outcome in Outcome) + ".",
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def probe_page(name: str) -> str:
+    """docs/probes/<name>.md: what it is, its settings, its values, an example."""
+    probe: Any = probe_class(name)
+    doc = (inspect.getdoc(probe) or "").strip()
+    lines = [f"# {name}", "", _MADE, "", doc, "", "## Settings", ""]
+    hints = get_type_hints(probe, include_extras=True)
+    rows = []
+    for field in msgspec.structs.fields(probe):
+        default = "required" if field.required else shown(field.default)
+        rows.append((f"`{field.name}`", expectation(hints[field.name]).say("en"), default))
+    lines += table(("key", "expected", "default"), rows)
+    lines += ["## Values", ""]
+    lines += table(("value", "meaning", "unit", "type"), value_rows(probe.values))
+    lines += ["## Example", "", "```toml", "[[probe]]", f'name = "{name}"']
+    lines += [f"{key} = {toml(value)}" for key, value in probe.example.items()]
+    lines += ["```"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def shown(default: object) -> str:
+    """A default as a reader would write it."""
+    if default is None or default in ((), "", {}):
+        return "none"
+    return f"`{toml(default)}`"
+
+
+def toml(value: object) -> str:
+    """A value as TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + " }"
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or only compare; 1 when something was not current."""
+    stale = []
+    wanted = dict(documents())
+    gone = [path for path in (DOCS / "probes").glob("*.md") if path not in wanted]
+    for path, text in wanted.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path)
+            if "--check" not in arguments:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+    for path in gone:
+        stale.append(path)
+        if "--check" not in arguments:
+            path.unlink()
+    for path in stale:
+        print(f"{path.relative_to(DOCS.parent)}: {'not current' if '--check' in arguments else 'written'}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
