@@ -54,7 +54,7 @@ def decode_ack(payload: bytes) -> Ack:
     _look_at_size(payload)
     try:
         return _ack.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"no ack: {error}") from error
 
 
@@ -63,7 +63,7 @@ def decode_state(payload: bytes) -> State:
     _look_at_size(payload)
     try:
         return _state.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"no state: {error}") from error
 
 
