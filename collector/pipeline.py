@@ -200,13 +200,23 @@ class Pipeline:
         batch = arrival.batch
         book = self.books.setdefault(arrival.agent, AgentBook())
         book.heard_s = arrival.arrived_s
-        book.offset_s = clock_offset_s(batch.now, arrival.arrived_s)
+        # By the shortest delay seen in this boot: a slow link alone must not make a right clock look wrong.
+        book.offset_s = clock_offset_s(batch.now, self._boots[arrival.agent, batch.now.boot] + batch.now.mono_s)
         book.backlog_count = max(0, batch.last - reception.upto)
         book.made_count, book.dropped_count = batch.made_count, batch.dropped_count
         book.batch_bytes = arrival.size_bytes
         if book.online is None:
             book.online = True
         self.watch.hear(arrival.agent, "online", "", arrival.arrived_s)
+        self._judge_clock(arrival.agent, book.offset_s, arrival.arrived_s)
+
+    def _judge_clock(self, agent: str, offset_s: float, now: float) -> None:
+        """A wrong clock is a finding about the room's PC, or about the one of several that it is."""
+        room = self.view.room_of(agent, now)
+        if room is not None:
+            target = "pc" if len(self.view.agents_in(room.room)) == 1 else f"pc-{agent}"
+            reading = Reading(probe="agent", target=target, values={"clock_offset_s": offset_s})
+            self.watch.fold(room.room, reading, now, now)
 
     def _put_aside(self, arrival: BadArrival) -> None:
         minute = int(arrival.arrived_s // 60)

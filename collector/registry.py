@@ -6,6 +6,7 @@ A change made here by one program (`sansang-collector agents add`) is noticed by
 import csv
 import difflib
 import hashlib
+import functools
 import hmac
 import io
 import re
@@ -172,7 +173,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
         return self.standings[0].room if self.standings else None
 
 
-class RegistryView(msgspec.Struct, frozen=True, kw_only=True):
+class RegistryView(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The whole registry at one version, for threads that must not wait for a database."""
 
     version: int
@@ -194,7 +195,15 @@ class RegistryView(msgspec.Struct, frozen=True, kw_only=True):
 
     def agents_in(self, room: str) -> tuple[str, ...]:
         """The agents that stand in a room now."""
-        return tuple(agent.agent for agent in self.agents.values() if agent.room == room)
+        return self._present.get(room, ())
+
+    @functools.cached_property
+    def _present(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for agent in self.agents.values():
+            if agent.room is not None:
+                found[agent.room] = (*found.get(agent.room, ()), agent.agent)
+        return found
 
     def contacts_of(self, room: str, at_s: float) -> tuple[Contact, ...]:
         """Who answered for a room at a time."""

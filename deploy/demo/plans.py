@@ -15,27 +15,40 @@ profile = "zoom-720p"
 name = "ping"
 target = "gateway"
 address = "192.168.1.1"
+count = 5
+spacing_s = 0.1
+timeout_s = 0.5
 
 [[probe]]
 name = "ping"
 target = "isp"
 address = "192.0.2.1"
+count = 5
+spacing_s = 0.1
+timeout_s = 0.5
 
 [[probe]]
 name = "ping"
 target = "international"
 address = "198.51.100.1"
+count = 5
+spacing_s = 0.1
+timeout_s = 0.5
 
 [[probe]]
 name = "ping"
 target = "lesson-zoom"
 address = "203.0.113.10"
+count = 5
+spacing_s = 0.1
+timeout_s = 0.5
 
 [[probe]]
 name = "tcp"
 target = "lesson-zoom"
 address = "203.0.113.10"
 port = 443
+timeout_s = 0.9
 
 [[probe]]
 name = "http"
@@ -47,26 +60,39 @@ every_s = {TICK_S * 5}
 name = "dns"
 target = "dns"
 name_wanted = "zoom.us"
+every_s = {TICK_S * 5}
 
 [[probe]]
 name = "ping"
 target = "codec"
 address = "192.168.1.20"
+count = 5
+spacing_s = 0.1
+timeout_s = 0.5
 
 [[probe]]
 name = "ping"
 target = "camera-1"
 address = "192.168.1.21"
+count = 5
+spacing_s = 0.1
+timeout_s = 0.5
 
 [[probe]]
 name = "ping"
 target = "microphone-1"
 address = "192.168.1.22"
+count = 5
+spacing_s = 0.1
+timeout_s = 0.5
 
 [[probe]]
 name = "ping"
 target = "screen"
 address = "192.168.1.23"
+count = 5
+spacing_s = 0.1
+timeout_s = 0.5
 
 [[probe]]
 name = "host"
@@ -76,6 +102,7 @@ every_s = {TICK_S * 5}
 name = "power"
 target = "ups"
 nut = "192.168.1.30/ups"
+timeout_s = 0.9
 """
 
 _THIS_PC: Final = """\
@@ -96,18 +123,21 @@ target = "lesson-loopback"
 address = "127.0.0.1"
 count = 5
 spacing_s = 0.1
+timeout_s = 0.5
 
 [[probe]]
 name = "tcp"
 target = "collector-broker"
 address = "127.0.0.1"
 port = {broker_port}
+timeout_s = 0.9
 
 [[probe]]
 name = "http"
 target = "collector-pages"
 url = "http://127.0.0.1:{web_port}/healthz"
 expect_status = [200]
+every_s = {slow}
 
 [[probe]]
 name = "dns"
@@ -115,6 +145,7 @@ target = "dns"
 name_wanted = "lesson.demo"
 server = "127.0.0.1"
 port = {dns_port}
+every_s = {slow}
 """
 
 _LINK: Final = """
@@ -156,6 +187,7 @@ name = "ping"
 target = "gateway"
 address = "{gateway}"
 count = 5
+timeout_s = 1
 every_s = {slow}
 """
 
