@@ -5,8 +5,8 @@ A change made here by one program (`sansang-collector agents add`) is noticed by
 
 import csv
 import difflib
-import hashlib
 import functools
+import hashlib
 import hmac
 import io
 import re
