@@ -1,9 +1,15 @@
 """The relational database: registry, incidents, outbox. SQLite by default, PostgreSQL where two collectors share it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, MetaData, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+
+__all__ = ["DatabaseRefused", "Engine", "metadata", "open_database", "sqlite_url"]
+
+DatabaseRefused: Final = SQLAlchemyError
+"""What every question to the database may raise: locked, full, gone. Nothing of the change that raised it is kept."""
 
 metadata = MetaData()
 """All tables; each module that owns some defines them against this."""

@@ -1,0 +1,306 @@
+"""Keeps every letter from the moment it is decided, and what became of it; sends nothing."""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from email.message import EmailMessage
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from collector.alerting.told import Tellable, Telling, Told
+from collector.database import metadata
+from collector.web.letters import LetterState, LetterView
+
+KEPT_S: Final = 90 * 86400.0
+FARTHEST_S: Final = 2 * 3600.0
+"""No try is ever set later than this: one that is was set by a clock that ran ahead, and is due now."""
+_WORDS_CHARS: Final = 500
+
+_letter: Final = Table(
+    "letter",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", String(500), nullable=False, unique=True),
+    Column("incident", String(64), nullable=False, index=True),
+    Column("address", String(254), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("written_s", Float, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("next_try_s", Float, nullable=False),
+    Column("tries_count", Integer, nullable=False, default=0),
+    Column("settled_s", Float),
+    Column("server_words", Text, nullable=False, default=""),
+    Index("letter_by_state", "state", "next_try_s"),
+)
+"""`raw` is the whole letter (RFC 5322); `settled_s` is when it stopped waiting."""
+
+_TELLING: Final = (
+    _letter.c.key, _letter.c.incident, _letter.c.address, _letter.c.written_s, _letter.c.state, _letter.c.settled_s,
+)  # fmt: skip
+_WAITS: Final = _letter.c.state == LetterState.WAITING.value
+
+
+class DueLetter(NamedTuple):
+    """A letter whose time to be sent has come."""
+
+    letter: int
+    key: str
+    address: str
+    written_s: float
+    tries_count: int
+    raw: bytes
+
+
+class Outbox:
+    """All letters in a database. Times are Unix seconds; every method is one transaction, from any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._news: list[Telling] = []
+        with engine.connect() as connection:
+            self._counts = _count(connection)
+
+    # For the pipeline
+
+    def put(self, notice: Tellable, message: EmailMessage, now: float) -> bool:
+        """Keep a letter until it is sent; False when this notice lies here already, whatever became of it.
+
+        Letters of the same incident to the same person that still wait are not sent any more: each letter tells the
+        whole story, and nobody wants yesterday's news after today's.
+        """
+        row = {
+            "key": notice.key,
+            "incident": notice.incident.incident,
+            "address": notice.recipient.address,
+            "subject": str(message.get("Subject", "")),
+            "raw": message.as_bytes(),
+            "written_s": now,
+            "state": LetterState.WAITING.value,
+            "next_try_s": now,
+        }
+        older = (
+            _WAITS,
+            _letter.c.incident == row["incident"],
+            _letter.c.address == row["address"],
+            _letter.c.key != row["key"],
+        )
+        try:
+            with self._engine.begin() as connection:
+                # First of all, so that SQLite takes the lock for writing before anything is read and believed.
+                connection.execute(insert(_letter).values(row))
+                merged = [one.id for one in connection.execute(select(_letter.c.id).where(*older))]
+                news = _settle(connection, merged, LetterState.MERGED, now)
+                self._counts = _count(connection)
+        except IntegrityError:
+            return False
+        self._tell([_queued(notice, now), *news])
+        return True
+
+    def told(self) -> Told:
+        """Who was told what, as far as it is kept."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(*_TELLING).order_by(_letter.c.id)).mappings()
+            return Told(_to_telling(row) for row in rows)
+
+    def news(self) -> tuple[Telling, ...]:
+        """What has become of letters since the last call; asks no database."""
+        with self._lock:
+            news, self._news = tuple(self._news), []
+        return news
+
+    def waiting_count(self) -> int:
+        """How many letters wait; asks no database."""
+        return self._counts.get(LetterState.WAITING.value, 0)
+
+    def refused_count(self) -> int:
+        """How many letters were refused, of those kept; asks no database."""
+        return self._counts.get(LetterState.REFUSED.value, 0)
+
+    # For the pages
+
+    def letters(self, limit: int) -> Sequence[LetterView]:
+        """At most `limit` letters, the newest first."""
+        shown = (
+            _letter.c.id, _letter.c.subject, _letter.c.address, _letter.c.state, _letter.c.written_s,
+            _letter.c.tries_count, _letter.c.server_words,
+        )  # fmt: skip
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(*shown).order_by(_letter.c.id.desc()).limit(limit)).all()
+        return tuple(
+            LetterView(
+                letter=str(row.id),
+                subject=row.subject,
+                to=(row.address,),
+                state=LetterState(row.state),
+                written_s=row.written_s,
+                tries_count=row.tries_count,
+                server_words=row.server_words,
+            )
+            for row in rows
+        )
+
+    def letter(self, letter: str) -> bytes | None:
+        """The mail itself (RFC 5322 bytes), or None when there is no such letter."""
+        if not (letter.isascii() and letter.isdecimal() and len(letter) <= 18):  # noqa: PLR2004 - what a column holds
+            return None
+        with self._engine.connect() as connection:
+            return connection.scalar(select(_letter.c.raw).where(_letter.c.id == int(letter)))
+
+    # For the mailer
+
+    def due(self, now: float, limit: int) -> tuple[DueLetter, ...]:
+        """At most `limit` letters whose time has come: least tried first, then oldest.
+
+        Least tried first, since a letter over which the relay breaks the connection must not stand before all others.
+        """
+        wanted = (_letter.c.id, _letter.c.key, _letter.c.address, _letter.c.written_s, _letter.c.tries_count)
+        asked = select(*wanted, _letter.c.raw).where(_WAITS, _is_due(now))
+        with self._engine.connect() as connection:
+            rows = connection.execute(asked.order_by(_letter.c.tries_count, _letter.c.id).limit(limit))
+            return tuple(DueLetter(*row) for row in rows)
+
+    def next_try_s(self) -> float | None:
+        """When the next letter is due; None when none waits."""
+        with self._engine.connect() as connection:
+            next_s: float | None = connection.scalar(select(func.min(_letter.c.next_try_s)).where(_WAITS))
+            return next_s
+
+    def claim(self, due: DueLetter, next_try_s: float) -> bool:
+        """Write down that a letter is about to be tried, and when again if nothing more is heard of it.
+
+        False when somebody else has tried it, or it is not to be sent any more. Written before the try: a program
+        that dies over a letter again and again does not send it again at every start.
+        """
+        same = (_letter.c.id == due.letter, _letter.c.tries_count == due.tries_count, _WAITS)
+        claimed = {"tries_count": due.tries_count + 1, "next_try_s": next_try_s}
+        with self._engine.begin() as connection:
+            return connection.execute(update(_letter).where(*same).values(claimed)).rowcount == 1
+
+    def sent(self, letter: int, now: float, words: str) -> None:
+        """The server has taken it, even if another letter was to take its place in the meantime."""
+        self._close(letter, LetterState.SENT, now, words, _letter.c.state.in_(("waiting", "merged")))
+
+    def refused(self, letter: int, now: float, words: str) -> None:
+        """It will never be taken."""
+        self._close(letter, LetterState.REFUSED, now, words, _WAITS)
+
+    def failed(self, letter: int, words: str) -> None:
+        """It was not taken this time."""
+        with self._engine.begin() as connection:
+            connection.execute(update(_letter).where(_letter.c.id == letter, _WAITS).values(server_words=_brief(words)))
+
+    def postpone(self, now: float, until_s: float, words: str, *, tried: bool) -> None:
+        """Let every letter wait until a time; `tried`: it counts as a try of those that were due."""
+        with self._engine.begin() as connection:
+            if tried:
+                counted = {"tries_count": _letter.c.tries_count + 1}
+                connection.execute(update(_letter).where(_WAITS, _is_due(now)).values(counted))
+            later = {"next_try_s": until_s, "server_words": _brief(words)}
+            connection.execute(update(_letter).where(_WAITS).values(later))
+
+    def hasten(self, now: float) -> None:
+        """Make every waiting letter due: the relay is back."""
+        with self._engine.begin() as connection:
+            connection.execute(update(_letter).where(_WAITS, _letter.c.next_try_s > now).values(next_try_s=now))
+
+    def note(self, words: str) -> None:
+        """Write on every waiting letter why it waits."""
+        brief = _brief(words)
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(_letter).where(_WAITS, _letter.c.server_words != brief).values(server_words=brief)
+            )
+
+    def overdue(self, before_s: float) -> tuple[tuple[int, str], ...]:
+        """Waiting letters written before a time, each with its server's last words."""
+        asked = select(_letter.c.id, _letter.c.server_words).where(_WAITS, _letter.c.written_s < before_s)
+        with self._engine.connect() as connection:
+            return tuple((row.id, row.server_words) for row in connection.execute(asked))
+
+    def prune(self, now: float) -> None:
+        """Forget incidents about which nothing has been written for KEPT_S; what waits is kept.
+
+        An incident still open is reminded of, so its first letter is kept: who was told once is not told anew.
+        """
+        last_s = func.max(_letter.c.written_s)
+        fresh = select(_letter.c.incident).group_by(_letter.c.incident).having(last_s >= now - KEPT_S)
+        with self._engine.begin() as connection:
+            connection.execute(delete(_letter).where(~_WAITS, _letter.c.incident.not_in(fresh)))
+            self._counts = _count(connection)
+
+    def _close(self, letter: int, state: LetterState, now: float, words: str, if_so: ColumnElement[bool]) -> None:
+        with self._engine.begin() as connection:
+            values = {"state": state.value, "settled_s": now, "server_words": _brief(words)}
+            done = connection.execute(update(_letter).where(_letter.c.id == letter, if_so).values(values))
+            news = _tellings(connection, [letter] if done.rowcount else [])
+            self._counts = _count(connection)
+        self._tell(news)
+
+    def _tell(self, news: Iterable[Telling]) -> None:
+        with self._lock:
+            self._news += news
+
+
+def _settle(connection: Connection, letters: list[int], state: LetterState, now: float) -> list[Telling]:
+    values = {"state": state.value, "settled_s": now}
+    connection.execute(update(_letter).where(_letter.c.id.in_(letters)).values(values))
+    return _tellings(connection, letters)
+
+
+def _tellings(connection: Connection, letters: list[int]) -> list[Telling]:
+    rows = connection.execute(select(*_TELLING).where(_letter.c.id.in_(letters))).mappings()
+    return [_to_telling(row) for row in rows]
+
+
+def _is_due(now: float) -> ColumnElement[bool]:
+    return or_(_letter.c.next_try_s <= now, _letter.c.next_try_s > now + FARTHEST_S)
+
+
+def _count(connection: Connection) -> dict[str, int]:
+    counted = connection.execute(select(_letter.c.state, func.count()).group_by(_letter.c.state))
+    return {state: count for state, count in counted}  # noqa: C416 - rows are no pairs to mypy
+
+
+def _queued(notice: Tellable, now: float) -> Telling:
+    return Telling(
+        key=notice.key, incident=notice.incident.incident, address=notice.recipient.address, queued_s=now
+    )  # fmt: skip
+
+
+def _to_telling(row: Mapping[Any, Any]) -> Telling:
+    state = LetterState(row["state"])
+    return Telling(
+        key=row["key"],
+        incident=row["incident"],
+        address=row["address"],
+        queued_s=row["written_s"],
+        sent_s=row["settled_s"] if state is LetterState.SENT else None,
+        refused_s=row["settled_s"] if state is LetterState.REFUSED else None,
+        merged_s=row["settled_s"] if state is LetterState.MERGED else None,
+    )
+
+
+def _brief(words: str) -> str:
+    one_line = " ".join(words.split())
+    return one_line if len(one_line) <= _WORDS_CHARS else f"{one_line[: _WORDS_CHARS - 1]}…"
