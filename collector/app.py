@@ -273,11 +273,13 @@ class Collector:
         )
 
     def _write_letter(self, notice: Notice, now: float) -> None:
+        watch = self._pipeline.watch
         room = self._view.rooms.get(notice.incident.room)
         facts = RoomFacts(
             room=notice.incident.room,
             name=room.name if room else notice.incident.room,
             place=room.place if room else (),
+            contacts=watch.recipients_of(notice.incident.room),
         )
         message = compose(
             notice,
@@ -286,9 +288,12 @@ class Collector:
             sender=self._settings.mail.sender,
             now=now,
             base_url=self._settings.web.base_url,
+            is_first=all(
+                one.sent_s is None for one in watch.told.of(notice.incident.incident, notice.recipient.address)
+            ),
         )
         self._outbox.put(notice, message, now)
-        self._pipeline.watch.told.queue(notice, now)
+        watch.told.queue(notice, now)
 
     def _publish_plans(self) -> None:
         """Leave every agent the plan of its room; again after each connect, since the broker remembers nothing."""

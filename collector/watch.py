@@ -161,6 +161,10 @@ class Watch:
             watched.state.live_within_s = watched.silent_after_s
         watched.profile, watched.plan = profile, plan
 
+    def recipients_of(self, room: str) -> tuple[Recipient, ...]:
+        """Who answers for a room now."""
+        return self._recipients.get(room, ())
+
     def fold(self, room: str, reading: Reading, measured_s: float, arrived_s: float) -> None:
         """Step 9 of the line. A late reading is history: it changes nothing here."""
         watched = self.rooms.get(room)
