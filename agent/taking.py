@@ -43,12 +43,12 @@ async def take_reading(name: str, probe: Probe, clock: Clock) -> Taken:
         log.exception("probe %s of %s broke", name, probe.target)
         outcome, detail = Outcome.BROKEN, f"{name} {probe.target}: {type(error).__name__}: {error}"
     reading = Reading(
-        probe=name, target=probe.target, outcome=outcome, values=_sound(values), detail=detail[:DETAIL_MAX_CHARS]
+        probe=name, target=probe.target, outcome=outcome, values=sound(values), detail=detail[:DETAIL_MAX_CHARS]
     )
     return Taken(reading=reading, began_mono_s=began_mono_s)
 
 
-def _sound(values: Values) -> Values:
+def sound(values: Values) -> Values:
     """The values that are numbers, to six digits: more is noise, and noise costs bytes on a metered link."""
     sound: Values = {}
     for name, value in values.items():
