@@ -32,6 +32,7 @@ LONGEST_WAIT_S: Final = 3600.0
 PATIENCE_S: Final = 5 * 86400.0
 """RFC 5321 (4.5.4.1): the give-up time generally needs to be at least 4 to 5 days."""
 _JITTER: Final = 0.2
+_FEWEST_TRIES: Final = 10
 _AT_ONCE: Final = 50
 _BROKEN_IN_A_ROW: Final = 3
 _LOOK_EVERY_S: Final = 60.0
@@ -45,7 +46,7 @@ class MailSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How letters leave: not at all, as .eml files in a folder, or through a mail relay.
 
     `sender` is an address, or `Name <address>`. `helo` is the name that we greet the relay with; without it the
-    machine's own. `ca` is a file of certificates to trust besides none of the system's, for a relay of one's own.
+    machine's own. `ca` is a file of certificates to trust in place of the system's, for a relay of one's own.
     `timeout_s` is how long the relay may be silent.
     """
 
@@ -64,7 +65,9 @@ class MailSettings(msgspec.Struct, frozen=True, kw_only=True):
     def doubts(self) -> Iterator[Problem]:
         """What each mode needs; and no password in the clear over a network."""
         if not _ADDRESS.fullmatch(parseaddr(self.sender)[1]):
-            yield Problem("sender", "settings.expected", {"expected": Phrase("expect.mail", {}), "got": self.sender})
+            yield Problem(
+                "sender", "settings.expected", {"expected": Phrase("expect.mail", {}), "got": repr(self.sender)}
+            )
         if self.mode == "folder" and self.folder is None:
             yield Problem("folder", "settings.needs", {"what": 'mode = "folder"', "needed": 'folder = "…"'})
         if self.mode == "smtp":
@@ -242,14 +245,14 @@ class Relay:
                 self._smtp.sock.settimeout(self._settings.timeout_s)
 
     def _demand(self, code: int, words: bytes, problem: str, *, may_be_permanent: bool = False, **facts: str) -> None:
-        if code in (250, 251, 252):
+        if 200 <= code < 300:  # noqa: PLR2004 - its first digit is the answer (RFC 5321, 4.2.1)
             return
         told = {"relay": self._relay, "words": _answer(code, words), **facts}
         if code == 421:  # noqa: PLR2004 - the one answer that ends the connection (RFC 5321, 4.2.2)
             raise RelayFailed(problem, told)
         with contextlib.suppress(OSError):  # a connection that is lost now is noticed at the next letter
             self._smtp.rset()
-        raise MailFailed(problem, told, permanent=may_be_permanent and code >= 500)  # noqa: PLR2004 - RFC 5321, 4.2.1
+        raise MailFailed(problem, told, permanent=may_be_permanent and code >= 500)  # noqa: PLR2004 - as above
 
     # Opening.
 
@@ -257,7 +260,6 @@ class Relay:
         settings = self._settings
         sock = self._connect()
         self._smtp.local_hostname = settings.helo or _own_name(sock)
-        self._take(sock)
         if settings.security == "tls":
             self._wrap()
         code, words = self._ask("connect", self._smtp.getreply)
@@ -302,8 +304,9 @@ class Relay:
 
     def _wrap(self) -> None:
         assert self._smtp.sock is not None  # noqa: S101 - for mypy
-        context = ssl.create_default_context(cafile=None if self._settings.ca is None else str(self._settings.ca))
+        ca = None if self._settings.ca is None else str(self._settings.ca)
         try:
+            context = ssl.create_default_context(cafile=ca)
             wrapped = context.wrap_socket(
                 self._smtp.sock, server_hostname=self._settings.host, do_handshake_on_connect=False
             )
@@ -338,8 +341,8 @@ class Relay:
             raise RelayFailed("mail.login_refused", {**facts, "words": words}) from error
         except smtplib.SMTPException as error:
             raise RelayFailed("mail.login_refused", {**facts, "words": error}) from error
-        except UnicodeEncodeError as error:
-            raise RelayFailed("mail.login_refused", {**facts, "words": "user or password is not ASCII"}) from error
+        except UnicodeError as error:
+            raise RelayFailed("mail.not_ascii", facts) from error
         except OSError as error:
             raise RelayFailed("mail.no_password", {"path": settings.password_file, "words": _reason(error)}) from error
 
@@ -393,9 +396,11 @@ class Mailer:
         self._unrecorded: dict[int, tuple[float, str]] = {}
 
     def start(self) -> None:
-        """Begin with what is due."""
+        """Begin with what is due. Who has just mended the settings need not wait for the hour to be over."""
         if self._settings.mode == "none":
             log.warning("no mail is configured: letters are written and kept, and nobody gets them")
+        # Not at once: a program that dies over a letter again and again must not send it at every start.
+        self._outbox.hasten(self._clock_s() + SHORTEST_WAIT_S)
         self._thread.start()
 
     def wake(self) -> None:
@@ -457,21 +462,22 @@ class Mailer:
         way = open_way(self._settings)
         assert way is not None  # noqa: S101 - for mypy: with mode none nothing is sent
         self._way = way
+        if self._stopping.is_set():  # looked at after `_way` is set: `stop` sees the way, or we see that it stops
+            return broken_count
         try:
             with way:
-                self._note_back(now)
                 for letter in due:
                     if self._stopping.is_set() or not self._outbox.claim(letter, _next_try_s(letter, now)):
                         continue
                     try:
                         self._try(way, letter)
                     except RelayFailed as error:
-                        words = error.text(self._language)
-                        self._outbox.failed(letter.letter, words)
+                        self._note_failed(letter, error)
                         if broken_count + 1 >= _BROKEN_IN_A_ROW:
                             self._note_lost(error, now, tried=False)
                         return broken_count + 1
                     broken_count = 0
+                    self._note_back()
         except RelayFailed as error:
             self._note_lost(error, now, tried=True)
             return _BROKEN_IN_A_ROW
@@ -489,7 +495,7 @@ class Mailer:
                 log.warning("letter %d to %s is refused for good: %s", letter.letter, letter.address, error)
                 self._outbox.refused(letter.letter, self._clock_s(), error.text(self._language))
             else:
-                self._outbox.failed(letter.letter, error.text(self._language))
+                self._note_failed(letter, error)
             return
         # Record after sending: a crash here repeats a letter, it does not lose one.
         self._unrecorded[letter.letter] = (self._clock_s(), words)
@@ -510,14 +516,21 @@ class Mailer:
         wait_s = _spread(_patience_s(now - self._lost_since_s), f"{self._lost_since_s}")
         self._outbox.postpone(now, now + wait_s, error.text(self._language), tried=tried)
 
-    def _note_back(self, now: float) -> None:
+    def _note_back(self) -> None:
         if self._lost_since_s is not None:
             self._lost_since_s = None
-            log.info("the mail relay takes letters again")
-            self._outbox.hasten(now)
+            log.info("letters leave again")
+            self._outbox.hasten(self._clock_s())
+
+    def _note_failed(self, letter: DueLetter, error: MailFailed) -> None:
+        if letter.tries_count == 0:
+            log.warning("letter %d to %s waits: %s", letter.letter, letter.address, error)
+        self._outbox.failed(letter.letter, error.text(self._language))
 
     def _tidy(self, now: float) -> None:
-        for letter, words in self._outbox.overdue(now - PATIENCE_S):
+        # So long by the clock, and tried again and again: it is no clock that was wrong when the letter was written.
+        tries_count = 0 if self._settings.mode == "none" else _FEWEST_TRIES
+        for letter, words in self._outbox.overdue(now - PATIENCE_S, tries_count):
             days = round(PATIENCE_S / 86400)
             log.warning("letter %d is given up after %d days: %s", letter, days, words)
             self._outbox.refused(letter, now, say("mail.gave_up", self._language, days=days, words=words))
@@ -546,7 +559,7 @@ def _own_name(sock: socket.socket) -> str:
     Not asked of the name server: when the network is bad, that takes longer than all the rest.
     """
     name = socket.gethostname()
-    if "." in name:
+    if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", name):
         return name
     address = str(sock.getsockname()[0])
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

@@ -219,10 +219,10 @@ class Outbox:
             later = {"next_try_s": until_s, "server_words": _brief(words)}
             connection.execute(update(_letter).where(_WAITS).values(later))
 
-    def hasten(self, now: float) -> None:
-        """Make every waiting letter due: the relay is back."""
+    def hasten(self, by_s: float) -> None:
+        """Let no letter wait longer than until a time."""
         with self._engine.begin() as connection:
-            connection.execute(update(_letter).where(_WAITS, _letter.c.next_try_s > now).values(next_try_s=now))
+            connection.execute(update(_letter).where(_WAITS, _letter.c.next_try_s > by_s).values(next_try_s=by_s))
 
     def note(self, words: str) -> None:
         """Write on every waiting letter why it waits."""
@@ -232,9 +232,10 @@ class Outbox:
                 update(_letter).where(_WAITS, _letter.c.server_words != brief).values(server_words=brief)
             )
 
-    def overdue(self, before_s: float) -> tuple[tuple[int, str], ...]:
-        """Waiting letters written before a time, each with its server's last words."""
-        asked = select(_letter.c.id, _letter.c.server_words).where(_WAITS, _letter.c.written_s < before_s)
+    def overdue(self, before_s: float, tries_count: int) -> tuple[tuple[int, str], ...]:
+        """Letters that were written before a time, were tried so often and wait, each with its server's last words."""
+        late = (_WAITS, _letter.c.written_s < before_s, _letter.c.tries_count >= tries_count)
+        asked = select(_letter.c.id, _letter.c.server_words).where(*late)
         with self._engine.connect() as connection:
             return tuple((row.id, row.server_words) for row in connection.execute(asked))
 

@@ -27,9 +27,11 @@ DEFAULT_SENDER: Final = "Sẵn Sàng <sansang@localhost>"
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 """The people who are told live there, wherever the collector stands."""
 _LOCALE: Final[dict[Language, str]] = {"vi": "vi", "en": "en_GB"}
+_CLOCK: Final[dict[Language, str]] = {"vi": "HH:mm", "en": "HH:mm"}
 _MOMENT: Final[dict[Language, str]] = {"vi": "HH:mm 'ngày' d/M", "en": "HH:mm 'on' d MMMM"}
 _WITH_YEAR: Final[dict[Language, str]] = {"vi": "HH:mm 'ngày' d/M/y", "en": "HH:mm 'on' d MMMM y"}
 _SHORT: Final[dict[Language, str]] = {"vi": "HH:mm d/M", "en": "HH:mm d MMM"}
+_ANOTHER_TIME_S: Final = 60.0
 _COLUMNS: Final = 72
 _BAR: Final = {Level.FIT: "#2e9e4f", Level.DEGRADED: "#d98b00", Level.UNKNOWN: "#8a63d2", Level.UNFIT: "#d93025"}
 """Seen on white and on black alike: who reads in the dark has colours turned by the mail program, but not these."""
@@ -137,6 +139,12 @@ class _Words(msgspec.Struct, frozen=True):
         pattern = _MOMENT if _in_vietnam(when_s).year == _in_vietnam(self.now).year else _WITH_YEAR
         return self._shown(when_s, pattern)
 
+    def span(self, from_s: float, until_s: float) -> str:
+        """`từ 07:10 đến 07:40 ngày 24/11`; the first with its day when that is another."""
+        is_one_day = _in_vietnam(from_s).date() == _in_vietnam(until_s).date()
+        start = self._shown(from_s, _CLOCK) if is_one_day else self.moment(from_s)
+        return self.say("span", start=start, end=self.moment(until_s))
+
     def short_moment(self, when_s: float) -> str:
         """`07:10 24/11`, for a subject."""
         return self._shown(when_s, _SHORT)
@@ -191,14 +199,14 @@ def _while_open(notice: Notice, incident: Incident, words: _Words) -> _Told:
         "lasted": words.lasted(incident.opened_s, words.now),
     }
     first = words.say(f"{notice.reason.value}.{incident.level.name.lower()}", **times)
-    return incident.level, first, (), tuple(_what_and_what_to_do("why", incident.findings, words))
+    return incident.level, first, (), tuple(_what_and_what_to_do("why", incident.findings, incident.opened_s, words))
 
 
 def _at_the_end(incident: Incident, ended_s: float, words: _Words) -> _Told:
     """The whole story, since the letters before may never have been sent."""
     times = {
-        "since": words.moment(incident.opened_s),
         "ended": words.moment(ended_s),
+        "span": words.span(incident.opened_s, ended_s),
         "lasted": words.lasted(incident.opened_s, ended_s),
     }
     how = "gone" if incident.end_level is None else incident.end_level.name.lower()
@@ -211,22 +219,25 @@ def _at_the_end(incident: Incident, ended_s: float, words: _Words) -> _Told:
     if incident.end_level is Level.FIT:
         sections.append(_Section(words.say("do"), steps=(words.say("do.nothing"),)))
     else:
-        sections += _what_and_what_to_do("still", incident.end_findings, words)
+        sections += _what_and_what_to_do("still", incident.end_findings, ended_s, words)
     level = Level.UNKNOWN if incident.end_level is None else incident.end_level
     return level, words.say(f"ended.{how}", **times), (story,), tuple(sections)
 
 
-def _what_and_what_to_do(title: str, findings: tuple[Finding, ...], words: _Words) -> Iterator[_Section]:
+def _what_and_what_to_do(
+    title: str, findings: tuple[Finding, ...], since_s: float, words: _Words
+) -> Iterator[_Section]:
+    """`since_s`: the time that the letter has named already."""
     if findings:
-        reasons = tuple(_Reason(telling.sentence(one, words.language), _sign(one, words)) for one in findings)
-        yield _Section(words.say(title), reasons=reasons)
+        reasons = (_Reason(telling.sentence(one, words.language), _sign(one, since_s, words)) for one in findings)
+        yield _Section(words.say(title), reasons=tuple(reasons))
         steps = dict.fromkeys(telling.action(one, words.language) for one in findings)
         yield _Section(words.say("do"), steps=tuple(steps))
 
 
-def _sign(finding: Finding, words: _Words) -> str:
-    """By what we know it: what was looked at, what was measured, what is needed, since when."""
-    parts = [telling.name_of(finding.target, words.language)]
+def _sign(finding: Finding, since_s: float, words: _Words) -> str:
+    """By what we know it: what was measured where, what is needed, since when; empty if the sentence says all that."""
+    parts = []
     if finding.measured is not None:
         named = f"page.value.{finding.value}"
         facts = {
@@ -238,8 +249,11 @@ def _sign(finding: Finding, words: _Words) -> str:
         else:
             needed = quantity(finding.value, finding.needed, words.language)
             parts.append(words.say("signal.needed", **facts, needed=needed))
-    parts.append(words.say("signal.since", since=words.moment(finding.since_s)))
-    return words.say("signal", parts=" · ".join(parts))
+    if abs(finding.since_s - since_s) >= _ANOTHER_TIME_S:
+        parts.append(words.say("signal.since", since=words.moment(finding.since_s)))
+    if not parts:
+        return ""
+    return words.say("signal", parts=" · ".join((telling.name_of(finding.target, words.language), *parts)))
 
 
 # What stands above it
@@ -262,7 +276,7 @@ def _subject(notice: Notice, facts: RoomFacts, words: _Words, *, is_first: bool)
     if incident.ended_s is None:
         return _line(facts, words, incident.level, incident.findings, words.short_moment(incident.opened_s))
     span = words.say(
-        "span", start=words.short_moment(incident.opened_s), end=words.short_moment(incident.ended_s)
+        "subject.span", start=words.short_moment(incident.opened_s), end=words.short_moment(incident.ended_s)
     )  # fmt: skip
     level = Level.UNKNOWN if incident.end_level is None else incident.end_level
     return _line(facts, words, level, incident.first_findings, span)
@@ -390,7 +404,7 @@ def _items_as_text(section: _Section) -> Iterator[str]:
     for reason in section.reasons:
         yield _wrapped(f"- {reason.sentence}", "  ")
         if reason.sign:
-            yield textwrap.indent(_wrapped(reason.sign, "  "), "  ")
+            yield _wrapped(f"  {reason.sign}", "  ")
     for number, step in enumerate(section.steps, start=1):
         yield _wrapped(f"{number}. {step}" if len(section.steps) > 1 else step, "   " if len(section.steps) > 1 else "")
 
