@@ -96,6 +96,7 @@ class Client:
         """Say goodbye."""
         self.paho.disconnect()
         self.paho.loop_stop()
+        self.paho._reset_sockets()  # its inner socket pair, which paho leaves to the garbage collector
 
     def vanish(self) -> None:
         """Close the socket without a word, as a killed process does."""
