@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 JOURNAL_KEEP_S: Final = 2 * 86400.0
 _PLANS_EVERY_S: Final = 5.0
 _LAST_WORK_S: Final = 10.0
+_STEP_S: Final = 2.0
+"""From here on a jump of our own wall clock is a step, and no slewing."""
 
 
 class SystemClock:
@@ -222,10 +224,15 @@ class Collector:
         every_s = self._settings.alerts.review_every_s
         watchdog_s = service_manager.watchdog_every_s()
         reviewed_s = planned_s = reported_s = float("-inf")
+        before = self._clock.now()
         while not self._stopping.is_set():
             due_s = max(0.0, reviewed_s + every_s - self._clock.now().mono_s)
             self._take(gather(self._inlet.arrivals, min(1.0, due_s)))
             now = self._clock.now()
+            step_s = (now.wall_s - before.wall_s) - (now.mono_s - before.mono_s)
+            before = now
+            if abs(step_s) > _STEP_S:
+                self._pipeline.clock_stepped(step_s, now.wall_s)
             if now.mono_s - planned_s >= _PLANS_EVERY_S:
                 planned_s = now.mono_s
                 self._publish_plans()

@@ -140,6 +140,10 @@ class Journal:
         """Note when a boot of a PC began, in true time."""
         self._db.execute("INSERT OR REPLACE INTO boot VALUES (?, ?, ?, ?)", (agent, boot, began_s, heard_s))
 
+    def shift_boots(self, step_s: float) -> None:
+        """Move the beginnings of all boots: our own clock, by which they are told, was set by so many seconds."""
+        self._db.execute("UPDATE boot SET began_s = began_s + ?", (step_s,))
+
     def save_quarantined(self, arrived_s: float, agent: str, topic: str, why: str, body: bytes) -> None:
         """Put a bad message aside; the oldest beyond QUARANTINE_MAX_COUNT go."""
         row = (arrived_s, agent, topic, why[:500], body[:_QUARANTINE_BODY_BYTES])

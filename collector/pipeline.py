@@ -18,7 +18,7 @@ from collector.journal import Gap, Journal, Kept, Stream
 from collector.reception import Reception
 from collector.registry import RegistryView, Room
 from collector.timing import boot_began_s, clock_offset_s, place
-from collector.watch import Review, Watch
+from collector.watch import Doubt, Review, Watch
 from contract.messages import Ack
 from contract.moment import Moment
 from contract.plan import Plan
@@ -109,7 +109,8 @@ class Pipeline:
         self.books: dict[str, AgentBook] = {}
         self.counts = Counts()
         self.broker_connected = False
-        self.sees_since_s = float("inf")
+        self._link_since_s = 0.0
+        """Since when the broker has been reachable, or lost."""
         self.problems: set[str] = set()
 
     def recall(self, now: float) -> None:
@@ -238,10 +239,14 @@ class Pipeline:
                 self._answers.acknowledge(agent, ack)
 
     def _hear_link(self, arrival: LinkArrival) -> None:
-        if arrival.connected != self.broker_connected:
+        if arrival.connected != self.broker_connected or not self._link_since_s:
             log.info("the broker is reachable") if arrival.connected else log.error("no broker: %s", arrival.reason)
+            self._link_since_s = arrival.arrived_s
         self.broker_connected = arrival.connected
-        self.sees_since_s = arrival.arrived_s if arrival.connected else float("inf")
+        if arrival.connected:
+            self.problems.discard("broker_lost")
+        else:
+            self.problems.add("broker_lost")
 
     def _hear_state(self, arrival: StateArrival) -> None:
         if not self.view.is_welcome(arrival.agent):
@@ -262,15 +267,30 @@ class Pipeline:
 
     # Reviews.
 
-    def is_blind(self, now: float) -> bool:
-        """Whether we could not tell a silent room from our own deafness: no broker, or only just."""
-        return not self.broker_connected or now - self.sees_since_s < self._grace_s
+    def doubt(self, now: float) -> Doubt:
+        """Whether we could tell a silent room from our own deafness."""
+        if not self.broker_connected:
+            return Doubt(blind_since_s=self._link_since_s) if self._link_since_s else Doubt(is_settling=True)
+        return Doubt(is_settling=0 <= now - self._link_since_s < self._grace_s)
+
+    def clock_stepped(self, step_s: float, now: float) -> None:
+        """Our own wall clock was set forward (or back) by so many seconds: begin every wait anew, alert nobody yet."""
+        log.warning("our own clock was set by %+.1f s; all waits begin anew", step_s)
+        self._boots = {boot: began_s + step_s for boot, began_s in self._boots.items()}
+        try:
+            with self._journal.transaction():
+                self._journal.shift_boots(step_s)
+        except sqlite3.Error:
+            log.exception("the journal refused to take over the step of the clock")
+        self._link_since_s = now
+        self._derived_s = self._pruned_s = float("-inf")
+        self.watch.start_over(now)
 
     def review(self, now: float) -> None:
         """Judge every room, follow the incidents, tell people, keep the verdicts as series."""
         self.view = self._view(self.view)
         self.watch.set_rooms(self.view, self._plan_of, now)
-        review = self.watch.review(now, blind=self.is_blind(now))
+        review = self.watch.review(now, doubt=self.doubt(now))
         due = abs(now - self._derived_s) >= _DERIVE_EVERY_S  # abs: our own clock may be set back
         self._derive(review, now, everything=due)
         self._on_review(review, now)

@@ -168,7 +168,7 @@ class _Stage:
         return people or (_STRANGER,)
 
     def review(self, now: float) -> Iterator[Happening]:
-        review = self._watch.review(now, blind=False)
+        review = self._watch.review(now)
         for room in review.changed:
             yield Happening(now, review.verdicts[room])
         for change in review.changes:

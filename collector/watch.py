@@ -15,11 +15,12 @@ from collector.alerting.told import Told
 from collector.registry import RegistryView, Room
 from contract.plan import Plan
 from contract.reading import Reading
+from readiness.codes import Code
 from readiness.judge import judge
 from readiness.profile import Profile
 from readiness.state import WINDOW_LASTS_S, RoomState
 from readiness.state import Heard as Word
-from readiness.verdict import Level, Verdict
+from readiness.verdict import Finding, Level, Verdict
 
 DEFAULT_PROFILE: Final = "zoom-720p"
 _TRAIL_POINTS: Final = 180
@@ -87,6 +88,35 @@ class RoomWatch:
             self.state.keep_only(kept)
             self.latest = {key: latest for key, latest in self.latest.items() if key in kept}
             self.trails = {key: trail for key, trail in self.trails.items() if key[:2] in kept}
+
+
+class Doubt(NamedTuple):
+    """Whether what we see of the rooms can be trusted: `blind_since_s` while the broker is lost, `is_settling` for the
+    while after our own start, its return, or a step of our clock, until every agent has had time to speak.
+    """
+
+    blind_since_s: float | None = None
+    is_settling: bool = False
+
+    @property
+    def is_any(self) -> bool:
+        """Whether nobody may be alerted."""
+        return self.is_settling or self.blind_since_s is not None
+
+
+SURE: Final = Doubt()
+
+
+def _unseen(watched: RoomWatch, since_s: float, now: float) -> Verdict:
+    """The verdict on a room that we cannot see: UNKNOWN because of us, whatever it was before."""
+    return Verdict(
+        room=watched.state.room,
+        level=Level.UNKNOWN,
+        findings=(Finding(code=Code.COLLECTOR_BLIND.value, level=Level.UNKNOWN, target="collector", since_s=since_s),),
+        since_s=since_s,
+        judged_s=now,
+        profile=watched.profile.name,
+    )
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,9 +216,25 @@ class Watch:
         if watched is not None:
             watched.state.hear(agent, state, reason, now)
 
-    def review(self, now: float, *, blind: bool) -> Review:
-        """Judge every room. While `blind` we could not tell a silent room from our own deafness: nobody is alerted."""
-        if not blind:
+    def start_over(self, now: float) -> None:
+        """Forget all that has a time in it: our own clock was stepped, and old times compare with nothing any more.
+
+        Who was there is taken to be there still; the rooms' next readings tell the rest.
+        """
+        for watched in self.rooms.values():
+            presences = watched.state.agents
+            watched.state = RoomState(watched.state.room, live_within_s=watched.silent_after_s)
+            for agent, presence in presences.items():
+                watched.state.hear(agent, presence.state, presence.reason, now)
+            watched.verdict = None
+            watched.latest.clear()
+            watched.trails.clear()
+            watched.levels.clear()
+        self._heard = {agent: Heard(heard.room, now) for agent, heard in self._heard.items()}
+
+    def review(self, now: float, *, doubt: Doubt = SURE) -> Review:
+        """Judge every room. While in doubt we could not tell a silent room from our own deafness: nobody is alerted."""
+        if not doubt.is_any:
             self._notice_silence(now)
         changes, self._dropped = self._dropped, []
         changed: list[str] = []
@@ -196,14 +242,18 @@ class Watch:
         for name, watched in self.rooms.items():
             watched.forget_unplanned(now)
             before = watched.verdict
-            verdict = judge(watched.profile, watched.state, None, now, before)
+            verdict = (
+                judge(watched.profile, watched.state, None, now, before)
+                if doubt.blind_since_s is None
+                else _unseen(watched, doubt.blind_since_s, now)
+            )
             watched.verdict = verdicts[name] = verdict
             if before is None or before.level is not verdict.level:
                 changed.append(name)
                 watched.levels.append((now, verdict.level))
-            if not blind:
+            if not doubt.is_any:
                 changes += self.incidents.observe(verdict, now)
-        notices = () if blind else tuple(decide(self.incidents, self.told, self._policy, now, self._recipients))
+        notices = () if doubt.is_any else tuple(decide(self.incidents, self.told, self._policy, now, self._recipients))
         return Review(verdicts=verdicts, changed=tuple(changed), changes=tuple(changes), notices=notices)
 
     def _notice_silence(self, now: float) -> None:

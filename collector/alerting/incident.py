@@ -32,7 +32,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     reminder_s: float = 86400.0
     unseen_s: float = 330.0
     alert_levels: frozenset[Level] = frozenset({Level.UNFIT, Level.UNKNOWN})
-    quiet_codes: frozenset[str] = frozenset({"NEVER_HEARD", "PC_SWITCHED_OFF", "PC_ASLEEP", "AGENT_UPDATING"})
+    quiet_codes: frozenset[str] = frozenset(
+        {"COLLECTOR_BLIND", "NEVER_HEARD", "PC_SWITCHED_OFF", "PC_ASLEEP", "AGENT_UPDATING"}
+    )
 
     def alerts(self, verdict: Verdict) -> bool:
         """Whether people must hear of it, if it lasts."""
