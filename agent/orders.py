@@ -31,7 +31,7 @@ def read_orders(payload: bytes, load: LoadProbe, *, source: str, toml: bool = Fa
     """The orders in a plan's text, JSON as it travels or TOML as people write it. Raises SettingsError."""
     try:
         raw = tomllib.loads(payload.decode()) if toml else msgspec.json.decode(payload, type=dict[str, object])
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
         code = "settings.not_toml" if toml else "settings.not_json"
         raise SettingsError(source, [Problem("", code, {"reason": error})]) from error
     plan, problems = look_at_plan(raw, source=source)

@@ -34,17 +34,15 @@ async def take_reading(name: str, probe: Probe, clock: Clock) -> Taken:
     outcome, values, detail = Outcome.OK, {}, ""
     try:
         async with asyncio.timeout(probe.longest_s + _GRACE_S):
-            values = await probe.measure()
+            values = sound(await probe.measure())
     except ProbeFailed as failure:
-        outcome, values, detail = failure.outcome, failure.values, failure.detail
+        outcome, values, detail = failure.outcome, sound(failure.values), failure.detail
     except TimeoutError:
         outcome, detail = Outcome.TIMEOUT, f"{name} {probe.target}: no result within {probe.longest_s + _GRACE_S:g} s"
     except Exception as error:  # the border of one probe: a fault of ours is a reading too, and stops no other
         log.exception("probe %s of %s broke", name, probe.target)
         outcome, detail = Outcome.BROKEN, f"{name} {probe.target}: {type(error).__name__}: {error}"
-    reading = Reading(
-        probe=name, target=probe.target, outcome=outcome, values=sound(values), detail=detail[:DETAIL_MAX_CHARS]
-    )
+    reading = Reading(probe=name, target=probe.target, outcome=outcome, values=values, detail=_sendable(detail))
     return Taken(reading=reading, began_mono_s=began_mono_s)
 
 
@@ -59,3 +57,8 @@ def sound(values: Values) -> Values:
         elif isinstance(value, float) and math.isfinite(value) and abs(value) < _LARGEST:
             sound[name] = float(f"{value:.6g}")
     return sound
+
+
+def _sendable(detail: str) -> str:
+    """The sentence as a batch can carry it: an operating system's own words may hold halves of characters."""
+    return detail[:DETAIL_MAX_CHARS].encode(errors="replace").decode()

@@ -1,0 +1,121 @@
+"""Taking: whatever a probe does, a reading comes of it, and one that can travel."""
+
+import asyncio
+import logging
+import math
+
+import msgspec
+import pytest
+
+from agent.probe import Probe, ProbeFailed, Values
+from agent.taking import Taken, take_reading
+from contract.batch import pack_record, unpack_record
+from contract.moment import Moment
+from contract.outcome import Outcome
+from contract.reading import Reading, Record
+from tests.agent.made import MadeProbe, PcClock
+
+
+def take(probe: Probe, clock: PcClock | None = None) -> Taken:
+    return asyncio.run(take_reading("made", probe, clock or PcClock()))
+
+
+def test_what_a_probe_measured_is_the_reading() -> None:
+    taken = take(MadeProbe(does=lambda: {"rtt_avg_ms": 1.5, "sent_count": 10}))
+    assert taken.reading == Reading(probe="made", target="gateway", values={"rtt_avg_ms": 1.5, "sent_count": 10})
+
+
+def test_a_failure_keeps_its_outcome_its_words_and_what_was_measured_all_the_same() -> None:
+    def refuse() -> Values:
+        raise ProbeFailed(Outcome.REFUSED, "tcp 10.0.0.1:80: connection refused", {"resolve_ms": 3.0})
+
+    assert take(MadeProbe(does=refuse)).reading == Reading(
+        probe="made",
+        target="gateway",
+        outcome=Outcome.REFUSED,
+        values={"resolve_ms": 3.0},
+        detail="tcp 10.0.0.1:80: connection refused",
+    )
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), KeyError("x"), OSError(5, "I/O error")])
+def test_a_probe_that_breaks_is_a_reading_too_and_is_logged(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    def break_down() -> Values:
+        raise error
+
+    reading = take(MadeProbe(does=break_down)).reading
+    assert (reading.outcome, reading.values) == (Outcome.BROKEN, {})
+    assert reading.detail == f"made gateway: {type(error).__name__}: {error}"
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("answer", [None, 7, [1.0], {"a_ms": "fast"}, {"a_ms": None}], ids=repr)
+def test_a_probe_that_brings_no_numbers_stops_nothing(answer: object, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    assert take(MadeProbe(does=lambda: answer)).reading.values == {}
+
+
+def test_a_probe_that_hangs_is_cut_off_a_little_after_its_own_longest() -> None:
+    taken = take(MadeProbe(longest_s=-0.95, takes_s=60.0))
+    assert taken.reading.outcome is Outcome.TIMEOUT
+    assert taken.reading.detail == "made gateway: no result within 0.05 s"
+
+
+def test_stopping_the_agent_is_no_reading() -> None:
+    async def stop() -> None:
+        task = asyncio.create_task(take_reading("made", MadeProbe(takes_s=60.0, longest_s=60.0), PcClock()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(stop())
+
+
+def test_what_is_no_number_is_absent() -> None:
+    values = {"a_ms": math.nan, "b_ms": math.inf, "c_ms": -math.inf, "d_count": 10**19, "e_ms": 1e300, "f_ms": 1.0}
+    assert take(MadeProbe(does=lambda: values)).reading.values == {"f_ms": 1.0}
+
+
+def test_whole_numbers_stay_whole_and_yes_is_one() -> None:
+    values = {"up_bool": True, "down_bool": False, "sent_bytes": 2**53 + 1, "rate_bps": 1e9}
+    taken = take(MadeProbe(does=lambda: values)).reading.values
+    assert taken == {"up_bool": 1, "down_bool": 0, "sent_bytes": 2**53 + 1, "rate_bps": 1e9}
+    assert [type(value) for value in taken.values()] == [int, int, int, float]
+
+
+def test_numbers_travel_with_six_digits() -> None:
+    """More is noise, and noise costs bytes on a metered link."""
+    assert take(MadeProbe(does=lambda: {"a_ms": 12.3456789, "b_ms": 0.000123456789})).reading.values == {
+        "a_ms": 12.3457,
+        "b_ms": 0.000123457,
+    }
+
+
+@pytest.mark.parametrize(
+    "detail",
+    ["x" * 5000, "hỏng \udcff rồi", "\ud83d" * 300, "tab\tline\nnull\0"],
+    ids=["long", "half", "halves", "odd"],
+)
+def test_any_sentence_about_a_failure_can_travel(detail: str) -> None:
+    def fail() -> Values:
+        raise ProbeFailed(Outcome.BROKEN, detail)
+
+    reading = take(MadeProbe(does=fail)).reading
+    record = Record(taken=Moment(boot="b", mono_s=1.0, wall_s=1.0), readings=(reading,))
+    assert unpack_record(pack_record(record)) == record
+    assert len(reading.detail) <= 200
+
+
+def test_a_reading_says_how_long_before_its_record_the_attempt_began() -> None:
+    clock = PcClock(mono_s=100.0)
+
+    def wait() -> Values:
+        clock.mono_s += 3.0
+        return {"a_ms": 1.0}
+
+    taken = take(MadeProbe(does=wait), clock)
+    assert taken.began_mono_s == 100.0
+    assert taken.before(104.5).before_s == 4.5
+    assert taken.before(99.0).before_s == 0.0, "a clock that went back must not put it into the future"
+    assert msgspec.structs.replace(taken.before(104.5), before_s=0.0) == taken.reading
