@@ -6,6 +6,7 @@ Who speaks is read from the topic alone; the broker lets each agent write only i
 import logging
 import queue
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,6 +15,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from collector.allowance import Allowance
 from contract.batch import Batch, ContractError, decode_batch
 from contract.messages import Ack, State, decode_state, encode_small
 from contract.names import Topic, parse_topic
@@ -24,6 +26,7 @@ WAITING_MAX_COUNT: Final = 10_000
 """Arrivals that may wait for the pipeline; what comes beyond is forgotten, and sent again by its agent."""
 _KEEPALIVE_S: Final = 15
 _IN_FLIGHT: Final = 1000
+_FLOOD_TOLD_EVERY_S: Final = 10.0
 
 
 class BatchArrival(NamedTuple):
@@ -62,7 +65,15 @@ class LinkArrival(NamedTuple):
     arrived_s: float
 
 
-Arrival = BatchArrival | StateArrival | BadArrival | LinkArrival
+class FloodArrival(NamedTuple):
+    """An agent sent more than it may; so many of its messages have been turned away since the last such word."""
+
+    agent: str
+    refused_count: int
+    arrived_s: float
+
+
+Arrival = BatchArrival | StateArrival | BadArrival | LinkArrival | FloodArrival
 
 
 def read_arrival(topic: str, payload: bytes, *, retained: bool, arrived_s: float) -> Arrival:
@@ -98,6 +109,9 @@ class Inlet:
         self._clock_s = clock_s
         self.arrivals: queue.Queue[Arrival] = queue.Queue(WAITING_MAX_COUNT)
         self.overflow_total = 0
+        self._allowance = Allowance()
+        self._turned_away: Counter[str] = Counter()
+        self._flood_told_s = float("-inf")
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="collector", protocol=mqtt.MQTTv311)
         client.username_pw_set(access.user, access.password or None)
         client.max_inflight_messages_set(_IN_FLIGHT)
@@ -143,10 +157,24 @@ class Inlet:
     def on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         """Step 6 of the line: from a message to an arrival."""
         try:
-            topic, payload = message.topic, bytes(message.payload)
-            self._put(read_arrival(topic, payload, retained=message.retain, arrived_s=self._clock_s()))
+            topic, payload, now_s = message.topic, bytes(message.payload), self._clock_s()
+            parts = parse_topic(topic)
+            agent = parts.agent if parts is not None else ""
+            if self._allowance.take(agent, len(payload), now_s):
+                self._put(read_arrival(topic, payload, retained=message.retain, arrived_s=now_s))
+            else:
+                # Not even decoded. What is not acknowledged comes again, when its sender has calmed down.
+                self._turn_away(agent, now_s)
         except Exception:  # the border of one message: what rises here would end paho's thread without a word
             log.exception("a message could not even be put aside")
+
+    def _turn_away(self, agent: str, now_s: float) -> None:
+        self._turned_away[agent] += 1
+        if abs(now_s - self._flood_told_s) >= _FLOOD_TOLD_EVERY_S:
+            self._flood_told_s = now_s
+            for one, count in self._turned_away.items():
+                self._put(FloodArrival(one, count, now_s))
+            self._turned_away.clear()
 
     def _put(self, arrival: Arrival) -> None:
         try:

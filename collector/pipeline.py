@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from collector.derived import OWN_NAME
-from collector.inlet import Arrival, BadArrival, BatchArrival, LinkArrival, StateArrival
+from collector.inlet import Arrival, BadArrival, BatchArrival, FloodArrival, LinkArrival, StateArrival
 from collector.journal import Gap, Journal, Kept, Stream
 from collector.reception import Reception
 from collector.registry import RegistryView, Room
@@ -33,6 +33,8 @@ _DERIVE_EVERY_S: Final = 60.0
 _GROUP_MAX_COUNT: Final = 2000
 _QUARANTINE_PER_MINUTE: Final = 20
 _PRUNE_EVERY_S: Final = 60.0
+_FLOOD_OVER_S: Final = 120.0
+_FLOODS_MAX_COUNT: Final = 1000
 
 
 class Answers(Protocol):
@@ -66,6 +68,7 @@ class Counts(msgspec.Struct, kw_only=True):
     records_total: int = 0
     duplicates_total: int = 0
     strangers_total: int = 0
+    turned_away_total: int = 0
 
 
 class Pipeline:
@@ -112,6 +115,8 @@ class Pipeline:
         self._link_since_s = 0.0
         """Since when the broker has been reachable, or lost."""
         self.problems: set[str] = set()
+        self._floods_s: dict[str, float] = {}
+        """Agents that lately sent more than they may, and when."""
 
     def recall(self, now: float) -> None:
         """Know again what was known before the start, from the journal."""
@@ -145,6 +150,8 @@ class Pipeline:
                 self._hear_link(arrival)
             elif isinstance(arrival, StateArrival):
                 self._hear_state(arrival)
+            elif isinstance(arrival, FloodArrival):
+                self._hear_flood(arrival)
         for one in kept:
             self._fold(one)
 
@@ -248,6 +255,22 @@ class Pipeline:
         else:
             self.problems.add("broker_lost")
 
+    def _hear_flood(self, arrival: FloodArrival) -> None:
+        if arrival.agent not in self._floods_s:
+            log.error("%s floods: turned away %d of its messages", arrival.agent or "nobody", arrival.refused_count)
+        self.counts.turned_away_total += arrival.refused_count
+        if len(self._floods_s) < _FLOODS_MAX_COUNT or arrival.agent in self._floods_s:
+            self._floods_s[arrival.agent] = arrival.arrived_s
+        self.problems.add("agent_floods")
+
+    def _forget_floods(self, now: float) -> None:
+        for agent, at_s in list(self._floods_s.items()):
+            if abs(now - at_s) > _FLOOD_OVER_S:
+                log.info("%s floods no more", agent or "nobody")
+                del self._floods_s[agent]
+        if not self._floods_s:
+            self.problems.discard("agent_floods")
+
     def _hear_state(self, arrival: StateArrival) -> None:
         if not self.view.is_welcome(arrival.agent):
             return
@@ -293,6 +316,7 @@ class Pipeline:
         review = self.watch.review(now, doubt=self.doubt(now))
         due = abs(now - self._derived_s) >= _DERIVE_EVERY_S  # abs: our own clock may be set back
         self._derive(review, now, everything=due)
+        self._forget_floods(now)
         self._on_review(review, now)
         if abs(now - self._pruned_s) >= _PRUNE_EVERY_S:
             self._pruned_s = now

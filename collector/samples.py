@@ -18,6 +18,56 @@ _LARGEST: Final = 1e18
 _LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: what is later, or before 1970, is no time
 
 
+SERIES_MAX_COUNT: Final = 5000
+
+
+class SeriesLimit:
+    """Counts the series of each agent: a flood of new names must not drown the database. One thread uses it."""
+
+    def __init__(self, most: int = SERIES_MAX_COUNT) -> None:
+        self._most = most
+        self._known: dict[str, set[tuple[str, str, str]]] = {}
+
+    def sift(self, made: "Made") -> "Made":
+        """The samples without the fields of series that are one too many, and those among what is refused."""
+        over = [sample for sample in made.samples if self._is_over(sample)]
+        if not over:
+            return made
+        kept: list[Sample] = []
+        refused = list(made.refused)
+        for sample in made.samples:
+            known = self._known[sample.agent]
+            fields = {
+                name: value
+                for name, value in sample.fields.items()
+                if (sample.measurement, sample.target, name) in known
+            }
+            if fields:
+                kept.append(sample._replace(fields=fields))
+            refused += [
+                Refused(
+                    f"{sample.agent} {sample.measurement} {sample.target} {name}", "one series too many of this agent"
+                )
+                for name in sample.fields.keys() - fields.keys()
+            ]
+        return Made(kept, refused)
+
+    def _is_over(self, sample: Sample) -> bool:
+        """Note the sample's series; whether one of them is one too many. The collector's own are not counted."""
+        if sample.agent == OWN_NAME:
+            return False
+        known = self._known.setdefault(sample.agent, set())
+        over = False
+        for name in sample.fields:
+            series = (sample.measurement, sample.target, name)
+            if series not in known:
+                if len(known) >= self._most:
+                    over = True
+                else:
+                    known.add(series)
+        return over
+
+
 class Made(NamedTuple):
     """The samples of a record, and what could not become one (a whole reading, or one value of it)."""
 

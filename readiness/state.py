@@ -18,6 +18,8 @@ LIVE_WITHIN_S: Final = 180.0
 WINDOWS_MAX_COUNT: Final = 20
 WINDOW_LASTS_S: Final = 1800.0
 """A window older than this says nothing about now."""
+SIGHTS_MAX_COUNT: Final = 500
+"""No room has so many probes and targets: what comes beyond is stored as history, and not judged."""
 _BEYOND: Final = 1e15
 """No quantity of ours is so large; what is, or is no number, counts as absent."""
 
@@ -189,6 +191,8 @@ class RoomState:
         key = (reading.probe, reading.target)
         sight = self.sights.get(key)
         if sight is None:
+            if len(self.sights) >= SIGHTS_MAX_COUNT:
+                return False
             sight = self.sights[key] = Sight(*key)
         self._known(measured_s)
         return sight.add(reading, measured_s)

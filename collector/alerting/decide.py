@@ -79,7 +79,7 @@ def _while_open(incident: Incident, recipient: Recipient, told: Told, policy: Po
     if any(one.waiting for one in heard) or now - max(one.last_s for one in heard) < policy.reminder_s:
         return None
     number = 1
-    while _found(incident, Reason.REMINDER, incident.worst, recipient, told, number) is not None:
+    while _found(incident, Reason.REMINDER, incident.worst, recipient, told, number=number) is not None:
         number += 1
     return Notice(incident=incident, reason=Reason.REMINDER, level=incident.worst, recipient=recipient, number=number)
 
@@ -106,7 +106,7 @@ def _levels_told(incident: Incident, recipient: Recipient, told: Told) -> list[L
 
 
 def _found(
-    incident: Incident, reason: Reason, level: Level, recipient: Recipient, told: Told, number: int = 0
+    incident: Incident, reason: Reason, level: Level, recipient: Recipient, told: Told, *, number: int = 0
 ) -> Telling | None:
     return told.find(incident.incident, _key(incident, reason, level, recipient, number))
 

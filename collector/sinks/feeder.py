@@ -15,7 +15,7 @@ import msgspec
 
 from collector.journal import JournalReader, Kept
 from collector.sample import Sample
-from collector.samples import samples_of
+from collector.samples import SeriesLimit, samples_of
 from collector.sinks.cursor import load_cursor, save_cursor
 from collector.sinks.feeding import Ask, Feed, Feeding, Wait
 from collector.sinks.sink import Refused, Sink, SinkDown
@@ -50,6 +50,7 @@ class Feeder:
         self._refused_total = 0
         self._trouble = ""
         self._tidied_s = float("-inf")
+        self._limit = SeriesLimit()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"feeder-{sink.name}", daemon=True)
@@ -137,7 +138,7 @@ class Feeder:
         return self._feeding
 
     def _feed(self, feeding: Feeding, journal: JournalReader, after_id: int) -> float:
-        last_id, samples, refused = _gather(journal.after(after_id, _RECORDS_MAX_COUNT))
+        last_id, samples, refused = _gather(journal.after(after_id, _RECORDS_MAX_COUNT), self._limit)
         if last_id:
             written = self._sink.write(samples, last_id)
             feeding.wrote(last_id, self._clock.now().mono_s)
@@ -181,11 +182,11 @@ class Feeder:
         return _IDLE_S
 
 
-def _gather(found: Iterable[Kept]) -> tuple[int, list[Sample], list[Refused]]:
+def _gather(found: Iterable[Kept], limit: SeriesLimit) -> tuple[int, list[Sample], list[Refused]]:
     """Samples of as many records as make one good write; the id of the last of them, 0 when there was none."""
     last_id, samples, refused = 0, list[Sample](), list[Refused]()
     for kept in found:
-        made = samples_of(kept)
+        made = limit.sift(samples_of(kept))
         samples += made.samples
         refused += made.refused
         last_id = kept.id

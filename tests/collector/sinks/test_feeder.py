@@ -242,14 +242,14 @@ def test_the_file_of_refused_lines_stays_small(journal: Journal, tmp_path: Path,
     )
     feeder = feed(SqliteSink(tmp_path / "s.sqlite"), HandClock())
     feeder.drain()
-    keep(journal, [kept(Reading(probe="ping", target="isp", values={"speed": 1}), number=9)])
+    keep(journal, [kept(Reading(probe="ping", target="isp", values=bad), number=9)])
     feeder.drain()
     files = sorted(tmp_path.glob("*.refused.jsonl*"))
     assert [file.name for file in files] == ["sqlite.refused.jsonl", "sqlite.refused.jsonl.1"]
     assert sum(file.stat().st_size for file in files) <= 2 << 20
     assert [json.loads(line)["why"] for line in files[0].read_text(encoding="utf-8").splitlines()] == [
         "its name ends in no known unit"
-    ]
+    ] * len(bad)
 
 
 def test_a_fault_of_ours_is_shown_and_tried_again(
