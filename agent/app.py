@@ -65,7 +65,7 @@ class Agent:
         self._stir = asyncio.Event()  # something happened that may let the Forwarder send
         self._replan = asyncio.Event()
         self._spool = await self._on_disk(self._open_spool)
-        self._forwarder = Forwarder(self._spool, pace=Pace(), chance=self._chance)
+        self._forwarder = Forwarder([self._spool], pace=Pace(), chance=self._chance)
         self._take_first_orders()
         self._link = Link(
             self._settings.agent,

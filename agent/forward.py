@@ -5,6 +5,7 @@ A broker's ack means nothing here. A record counts as delivered when the collect
 """
 
 import random
+from collections.abc import Sequence
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -23,15 +24,16 @@ LONGEST_RESEND_S: Final = 900.0
 DEAF_AFTER_S: Final = 1800.0
 _WINDOW_BATCHES: Final = 4
 _OVERHEAD_BYTES: Final = 250  # MQTT, TLS, TCP and IP around one batch, counted against the pace
+_DOUBLINGS_MAX: Final = 10
 
 
 class Rows(Protocol):
-    """What a Forwarder needs of the spool."""
-
-    epoch: str
+    """What a Forwarder needs of one epoch of the spool."""
 
     @property
-    def low(self) -> int: ...  # noqa: D102 - as in Spool
+    def epoch(self) -> str: ...  # noqa: D102 - as in contract.spool.Spool
+    @property
+    def low(self) -> int: ...  # noqa: D102
     @property
     def next_seq(self) -> int: ...  # noqa: D102
     @property
@@ -45,172 +47,264 @@ class Rows(Protocol):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast old records may follow: bits per second on the wire, averaged over a few batches."""
+    """How fast old records may follow: bits per second on the wire, over any minute and within one batch."""
 
     backlog_bps: Annotated[float, msgspec.Meta(gt=0)] = 64_000.0
 
 
-class Forwarder:
-    """One spool's way to the collector. Ask `next` after every event, and again at `wake_mono_s`."""
+class _Lane:
+    """The way of one epoch: what of it is sent on this connection, and what of that is acknowledged."""
 
-    def __init__(self, rows: Rows, *, pace: Pace, chance: random.Random) -> None:
-        self._rows = rows
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.generation = ""  # of the collector that acknowledged last
+        self.in_doubt = False  # a collector started anew may have forgotten it: its last record asks
+        self.sent_upto = rows.acked_upto  # everything up to here is acknowledged, or sent
+        self.newest_sent = rows.next_seq - 1  # the highest number ever sent as the newest: what lies below is backlog
+        self.ahead: set[int] = set()  # sent as the newest, above sent_upto
+        self.unanswered: list[int] = []  # last numbers of backlog batches in flight
+        self.asked: tuple[int, float] | None = None  # a number sent, and when: for the round trip
+        self.owed_since_mono_s: float | None = None  # since when an answer, or progress, is due
+        self.silences_count = 0
+        self.patience_s = FIRST_RESEND_S
+
+    @property
+    def acked_upto(self) -> int:
+        return min(self.rows.acked_upto, self.rows.next_seq - 2) if self.in_doubt else self.rows.acked_upto
+
+    @property
+    def window(self) -> int:
+        """How many backlog batches may be unacknowledged: what was met with silence is not sent four at a time."""
+        return 1 if self.silences_count else _WINDOW_BATCHES
+
+    def start_over(self) -> None:
+        """Send again from the first unacknowledged record on, the newest before all."""
+        self.sent_upto = self.acked_upto
+        self.newest_sent = min(self.newest_sent, self.rows.next_seq - 2)
+        self.ahead.clear()
+        self.unanswered.clear()
+        self.asked = self.owed_since_mono_s = None
+
+    def be_patient(self) -> None:
+        self.silences_count, self.patience_s = 0, FIRST_RESEND_S
+
+    def has_newer(self) -> bool:
+        """Whether its newest record is still to be sent."""
+        return self.rows.next_seq - 1 > max(self.newest_sent, self.sent_upto) and self.rows.low < self.rows.next_seq
+
+    def first_unsent(self) -> int:
+        """The oldest record not yet sent on this connection; the newest ones sent meanwhile are passed over."""
+        first = max(self.sent_upto + 1, self.rows.low)
+        while first in self.ahead:
+            self.ahead.discard(first)
+            self.sent_upto = first
+            first += 1
+        return first
+
+    def may_send_backlog(self) -> bool:
+        """Whether there is some, and room for it in the window."""
+        return len(self.unanswered) < self.window and self.first_unsent() < self.rows.next_seq
+
+    def owe(self, batch: Batch) -> None:
+        """Note that a batch goes out, and what answer it should bring."""
+        if self.owed_since_mono_s is None:
+            self.owed_since_mono_s = batch.now.mono_s
+        if self.asked is None and batch.first == max(self.acked_upto + 1, batch.low):
+            # What has nothing unacknowledged before it is acknowledged as soon as it has come.
+            self.asked = (batch.last, batch.now.mono_s)
+
+    def heard(self, upto: int, now: Moment, *, progressed: bool) -> float | None:
+        """Take note of an ack; the round trip in seconds, if it tells one."""
+        round_trip_s = None
+        if progressed:
+            self.be_patient()
+            if self.asked is not None and upto >= self.asked[0]:
+                round_trip_s, self.asked = now.mono_s - self.asked[1], None
+            self.sent_upto = max(self.sent_upto, upto)
+            self.ahead = {seq for seq in self.ahead if seq > self.sent_upto}
+            self.unanswered = [last for last in self.unanswered if last > upto]
+        if self.sent_upto <= self.acked_upto:
+            self.owed_since_mono_s = None  # what was sent ahead of a gap shows in no ack before the gap is filled
+        elif progressed:
+            self.owed_since_mono_s = now.mono_s
+        return round_trip_s
+
+
+class Forwarder:
+    """One spool's way to the collector. Ask `next` after every event, and again at `wake_mono_s`.
+
+    Of every epoch the newest record goes first; it also asks whether the collector answers at all. Backlog follows
+    only where it does, so that a link that leads nowhere costs little.
+    """
+
+    def __init__(self, epochs: Sequence[Rows], *, pace: Pace, chance: random.Random) -> None:
+        """`epochs` are the spool's as it was opened, oldest first; only the last of them still grows."""
+        self._lanes = [_Lane(rows) for rows in epochs]
+        self._present = self._lanes[-1]
         self._chance = chance
         self.pace = pace
         self._connected = False
-        self._generation = ""
-        self._live_sent = rows.next_seq - 1  # the highest number ever sent as live: what lies below is backlog
-        self._sent_upto = rows.acked_upto  # everything up to here is acknowledged, or sent on this connection
-        self._ahead: set[int] = set()  # sent as live, above _sent_upto
-        self._unanswered: list[int] = []  # last numbers of backlog batches in flight
-        self._progress_mono_s = 0.0
-        self._heard_mono_s = 0.0
-        self._resend_after_s = FIRST_RESEND_S
+        self._answered = False  # whether the collector spoke since this connection, or its last silence, began
+        self._generations: set[str] = set()
+        self._unheard_since_mono_s: float | None = None
         self._round_trip_s = 0.0
-        self._asked: tuple[int, float] | None = None  # a number sent, and when: for the round trip
-        self._allowance_bytes = float(BATCH_ROOM_BYTES)
+        self._weighs = False  # whether the last batch counts against the pace
+        self._allowance_bytes = 0.0
         self._allowance_mono_s = 0.0
 
     def connected(self, now: Moment) -> None:
         """The link is up. Whatever the last connection carried unacknowledged is to be sent again."""
         self._connected = True
-        self._heard_mono_s = self._progress_mono_s = self._allowance_mono_s = now.mono_s
-        self._resend_after_s = FIRST_RESEND_S
-        self._start_over()
+        self._answered = False
+        self._unheard_since_mono_s = None
+        self._allowance_mono_s = now.mono_s
+        for lane in self._lanes:
+            lane.be_patient()
+            lane.start_over()
 
     def disconnected(self) -> None:
         """The link is down; nothing is sent until it is up again."""
         self._connected = False
 
     def acked(self, ack: Ack, now: Moment) -> None:
-        """The collector speaks. An ack of another epoch is not ours; a new generation may have forgotten."""
-        if ack.epoch != self._rows.epoch:
+        """The collector speaks. An ack of another's epoch is not ours; a new generation may have forgotten."""
+        lane = next((lane for lane in self._lanes if lane.rows.epoch == ack.epoch), None)
+        if lane is None:
             return
-        self._heard_mono_s = now.mono_s
-        upto = min(ack.upto, self._rows.next_seq - 1)
-        forgot = ack.generation != self._generation and upto < self._rows.acked_upto
-        self._generation = ack.generation
-        if upto <= self._rows.acked_upto and not forgot:
-            return
-        self._rows.acknowledge(upto, mono_s=now.mono_s)
-        self._progress_mono_s, self._resend_after_s = now.mono_s, FIRST_RESEND_S
-        if self._asked is not None and upto >= self._asked[0]:
-            self._round_trip_s, self._asked = now.mono_s - self._asked[1], None
+        self._answered = True
+        self._unheard_since_mono_s = None
+        self._doubt_others(lane, ack.generation)
+        lane.in_doubt = False
+        upto = min(ack.upto, lane.rows.next_seq - 1)
+        forgot = ack.generation != lane.generation and upto < lane.rows.acked_upto
+        progressed = forgot or upto > lane.rows.acked_upto
+        if progressed:
+            lane.rows.acknowledge(upto, mono_s=now.mono_s)
+        lane.generation = ack.generation
         if forgot:
-            self._start_over()
-        self._sent_upto = max(self._sent_upto, upto)
-        self._ahead = {seq for seq in self._ahead if seq > self._sent_upto}
-        self._unanswered = [last for last in self._unanswered if last > upto]
+            lane.start_over()
+        round_trip_s = lane.heard(upto, now, progressed=progressed)
+        if round_trip_s is not None:
+            self._round_trip_s = round_trip_s
 
-    def _start_over(self) -> None:
-        """Send again from the first unacknowledged record on."""
-        self._sent_upto = self._rows.acked_upto
-        self._ahead.clear()
-        self._unanswered.clear()
-        self._asked = None
+    def _doubt_others(self, heard: _Lane, generation: str) -> None:
+        """A collector new to us speaks: has it forgotten what an earlier one acknowledged of other epochs?"""
+        if generation in self._generations:
+            return
+        self._generations.add(generation)
+        for lane in self._lanes[:-1]:  # the present one hears by itself, with its next record
+            if lane is not heard:
+                lane.in_doubt = True
+                lane.start_over()
 
     def is_deaf(self, now: Moment) -> bool:
         """Whether the link is up and yet nothing came back for half an hour: something is stuck, start afresh."""
-        return self._connected and self._is_waiting() and now.mono_s - self._heard_mono_s > DEAF_AFTER_S
-
-    def _is_waiting(self) -> bool:
-        return self._sent_upto > self._rows.acked_upto or bool(self._ahead)
+        since_s = self._unheard_since_mono_s
+        return self._connected and since_s is not None and now.mono_s - since_s > DEAF_AFTER_S
 
     def next(self, now: Moment) -> Batch | None:
         """The batch to send now, or None. Call again until None."""
         if not self._connected:
             return None
-        self._look_for_silence(now)
-        return self._live(now) or self._backlog(now)
+        for lane in self._lanes:
+            self._look_for_silence(lane, now)
+        self._weighs = False
+        batch = self._newest(self._present, now)
+        if batch is None and self._may_send(now):
+            self._weighs = True
+            older = (self._newest(lane, now) for lane in self._lanes[:-1])
+            batch = next((one for one in older if one is not None), None) or self._backlog(now)
+        if batch is not None and self._unheard_since_mono_s is None:
+            self._unheard_since_mono_s = now.mono_s
+        return batch
 
     def wake_mono_s(self, now: Moment) -> float | None:
         """When `next` may have something without any event; None when only an event can bring it."""
         if not self._connected:
             return None
-        times = []
-        if self._is_waiting():
-            times.append(max(now.mono_s + 0.05, self._progress_mono_s + self._patience_s()))
-        if self._has_backlog() and len(self._unanswered) < _WINDOW_BATCHES:
+        times = [
+            max(now.mono_s + 0.05, lane.owed_since_mono_s + self._patience_s(lane))
+            for lane in self._lanes
+            if lane.owed_since_mono_s is not None
+        ]
+        if any(lane.has_newer() for lane in self._lanes) or self._backlog_lane() is not None:
             missing_bytes = max(0.0, -self._allowance_bytes)
             times.append(now.mono_s + max(0.05, missing_bytes * 8 / self.pace.backlog_bps))
         return min(times, default=None)
 
-    def _patience_s(self) -> float:
-        return max(self._resend_after_s, 4 * self._round_trip_s)
+    def _patience_s(self, lane: _Lane) -> float:
+        return min(LONGEST_RESEND_S, max(lane.patience_s, 4 * self._round_trip_s))
 
-    def _look_for_silence(self, now: Moment) -> None:
-        if not self._is_waiting() or now.mono_s - self._progress_mono_s < self._patience_s():
+    def _look_for_silence(self, lane: _Lane, now: Moment) -> None:
+        since_s = lane.owed_since_mono_s
+        if since_s is None or now.mono_s - since_s < self._patience_s(lane):
             return
+        lane.silences_count += 1
+        ceiling_s = min(LONGEST_RESEND_S, FIRST_RESEND_S * 2.0 ** min(lane.silences_count, _DOUBLINGS_MAX))
         # Full jitter, so that a province whose power returned does not resend in step.
-        ceiling_s = min(LONGEST_RESEND_S, 2 * self._resend_after_s)
-        self._resend_after_s = self._chance.uniform(FIRST_RESEND_S, ceiling_s)
-        self._progress_mono_s = now.mono_s
-        self._start_over()
+        lane.patience_s = self._chance.uniform(FIRST_RESEND_S, ceiling_s)
+        self._answered = False
+        lane.start_over()
 
-    def _live(self, now: Moment) -> Batch | None:
-        newest = self._rows.next_seq - 1
-        if newest <= max(self._live_sent, self._sent_upto):
+    def _newest(self, lane: _Lane, now: Moment) -> Batch | None:
+        if not lane.has_newer():
             return None
-        first = max(self._live_sent + 1, newest - LIVE_MAX_COUNT + 1, self._sent_upto + 1)
-        batch = self._batch(first, LIVE_MAX_COUNT, now)
+        newest = lane.rows.next_seq - 1
+        first = max(lane.newest_sent + 1, newest - LIVE_MAX_COUNT + 1, lane.sent_upto + 1)
+        batch = self._batch(lane, first, LIVE_MAX_COUNT, now)
         if batch is None:
             return None
-        self._live_sent = batch.last
-        if batch.first == max(self._sent_upto + 1, self._rows.low):
-            self._sent_upto = batch.last
+        lane.newest_sent = batch.last
+        lane.owe(batch)
+        if batch.first == max(lane.sent_upto + 1, batch.low):
+            lane.sent_upto = batch.last
         else:
-            self._ahead.update(range(batch.first, batch.last + 1))
+            lane.ahead.update(range(batch.first, batch.last + 1))
         return batch
 
-    def _first_unsent(self) -> int:
-        """The oldest record not yet sent on this connection; the live ones sent meanwhile are passed over."""
-        first = max(self._sent_upto + 1, self._rows.low)
-        while first in self._ahead:
-            self._ahead.discard(first)
-            self._sent_upto = first
-            first += 1
-        return first
-
-    def _has_backlog(self) -> bool:
-        return self._first_unsent() < self._rows.next_seq
+    def _backlog_lane(self) -> _Lane | None:
+        """The oldest epoch whose backlog may be sent now, pace apart."""
+        in_flight = sum(len(lane.unanswered) for lane in self._lanes)
+        if not self._answered or in_flight >= _WINDOW_BATCHES:
+            return None
+        return next((lane for lane in self._lanes if lane.may_send_backlog()), None)
 
     def _backlog(self, now: Moment) -> Batch | None:
-        if not self._has_backlog() or len(self._unanswered) >= _WINDOW_BATCHES or not self._may_send(now):
+        lane = self._backlog_lane()
+        if lane is None:
             return None
-        first = self._first_unsent()
-        until = min((seq for seq in self._ahead if seq >= first), default=self._rows.next_seq)
-        batch = self._batch(first, min(BACKLOG_MAX_COUNT, until - first), now)
+        first = lane.first_unsent()
+        until = min((seq for seq in lane.ahead if seq >= first), default=lane.rows.next_seq)
+        batch = self._batch(lane, first, min(BACKLOG_MAX_COUNT, until - first), now)
         if batch is None:
             return None
-        self._sent_upto = batch.last
-        self._live_sent = max(self._live_sent, batch.last)
-        self._unanswered.append(batch.last)
+        lane.owe(batch)
+        lane.sent_upto = batch.last
+        lane.newest_sent = max(lane.newest_sent, batch.last)
+        lane.unanswered.append(batch.last)
         return batch
 
     def _may_send(self, now: Moment) -> bool:
         earned_bytes = (now.mono_s - self._allowance_mono_s) * self.pace.backlog_bps / 8
-        self._allowance_bytes = min(float(BATCH_ROOM_BYTES), self._allowance_bytes + earned_bytes)
+        self._allowance_bytes = min(0.0, self._allowance_bytes + earned_bytes)  # nothing is saved up for a burst
         self._allowance_mono_s = now.mono_s
         return self._allowance_bytes >= 0
 
     def sent(self, size_bytes: int) -> None:
-        """Count what the last batch weighed as a message: live and old share the pace, but live never waits for it."""
-        self._allowance_bytes -= size_bytes + _OVERHEAD_BYTES
+        """Count what the last batch weighed as a message. Live records are free: else they could starve the backlog."""
+        if self._weighs:
+            self._allowance_bytes -= size_bytes + _OVERHEAD_BYTES
 
-    def _batch(self, first: int, max_count: int, now: Moment) -> Batch | None:
-        rows = self._rows.read(first, max_count=max_count, max_bytes=BATCH_ROOM_BYTES)
+    def _batch(self, lane: _Lane, first: int, max_count: int, now: Moment) -> Batch | None:
+        rows = lane.rows.read(first, max_count=max_count, max_bytes=BATCH_ROOM_BYTES)
         if not rows:
             return None
-        if not self._is_waiting():
-            self._progress_mono_s = self._heard_mono_s = now.mono_s
-        if self._asked is None:
-            self._asked = (rows[-1][0], now.mono_s)
         return Batch(
-            epoch=self._rows.epoch,
-            low=self._rows.low,
+            epoch=lane.rows.epoch,
+            low=lane.rows.low,
             first=rows[0][0],
             now=now,
-            made_count=self._rows.made_count,
-            dropped_count=self._rows.dropped_count,
+            made_count=lane.rows.made_count,
+            dropped_count=lane.rows.dropped_count,
             records=tuple(record for _, record in rows),
         )
