@@ -139,6 +139,11 @@ def docs(arguments: list[str]) -> int:
     return become(python(), "docs/generate.py", *arguments)
 
 
+def grafana(arguments: list[str]) -> int:
+    """Write Grafana's dashboards and provisioning anew; `--check` only says whether they are current."""
+    return become(python(), "-m", "grafana.generate", *arguments)
+
+
 def setup(arguments: list[str]) -> int:
     """The environment alone."""
     if arguments:
@@ -183,6 +188,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "bench": (bench, "run the benchmarks named, or all"),
     "check": (check, "run ruff, mypy --strict and the architecture test"),
     "docs": (docs, "write the generated documents anew; --check only says whether they are current"),
+    "grafana": (grafana, "regenerate Grafana's dashboards; --check only says whether they are current"),
     "setup": (setup, "build or refresh the environment and print its Python"),
     "lock": (lock, "compile both lock files anew from pyproject.toml; --upgrade takes newer versions"),
 }

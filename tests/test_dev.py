@@ -68,7 +68,8 @@ def test_an_unknown_command_gets_one_sentence_and_exit_code_2() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert (
-        done.stderr == "dev.py: There is no command 'dance'; there are demo, test, bench, check, docs, setup, lock.\n"
+        done.stderr
+        == "dev.py: There is no command 'dance'; there are demo, test, bench, check, docs, grafana, setup, lock.\n"
     )
 
 
