@@ -42,7 +42,9 @@ NETWORK: Final = {
     "requests", "select", "selectors", "smtplib", "socket", "socketserver", "ssl", "telnetlib", "urllib", "xmlrpc",
 }  # fmt: skip
 
-DISK_AND_SOCKET: Final = {"contract.spool", "contract.service_manager"}
+DISK_AND_SOCKET: Final = {
+    "contract.durable_file", "contract.salvage", "contract.spool", "contract.service_manager",
+}  # fmt: skip
 """The part of the contract that does I/O."""
 
 NETWORK_IN_CONTRACT: Final = {

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from contract.durable_file import BALLAST_BYTES
 from contract.moment import Moment
 from contract.reading import Reading, Record
-from contract.spool import BALLAST_BYTES, Spool, SpoolFull, SpoolLimits, SpoolReader
+from contract.spool import Spool, SpoolFull, SpoolLimits, SpoolReader
 
 
 def a_record(number: int, readings: int = 1) -> Record:
