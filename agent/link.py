@@ -30,6 +30,8 @@ NO_TIME_CHECK: Final = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME: a PC whose CMOS battery died believes in 2009 and must still get through.
 Safe with a private CA only: what the certificate's dates would tell, the CA's own revocation list does."""
 _LOOP_S: Final = 10.0
+_LAST_TURN_S: Final = 0.1
+_LAST_TURNS: Final = 20
 _CONNECT_S: Final = 15.0
 _FIRST_RETRY_S: Final = 2.0
 _LONGEST_RETRY_S: Final = 120.0
@@ -137,7 +139,7 @@ class Link:
         self._stopping.set()
         if client is not None:
             if farewell is not None:
-                client.disconnect()
+                client.disconnect()  # queued; the link's thread sends it and ends
             elif isinstance(connection := client.socket(), socket.socket):
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -170,14 +172,18 @@ class Link:
             client.tls_set_context(self._context)
         client.username_pw_set(self._agent, self._broker.token or None)
         client.will_set(str(Topic(self._agent, "up", "state")), encode_small(State(state="lost")), qos=1, retain=True)
+        # Without this paho writes to the socket in whichever thread publishes, while ours may be reading or writing it:
+        # two halves of packets could meet, and OpenSSL forbids it.
+        client.on_socket_register_write = _leave_to_the_loop
         ended: list[str] = []
 
-        def on_connect(_client: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401
+        # None of these may hold the client itself: a client in a circle keeps its sockets until garbage is collected.
+        def on_connect(mine: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401
             if code.is_failure:
                 ended.append(f"the broker refused: {code}")
                 return
-            client.subscribe([(str(Topic(self._agent, "down", what)), 1) for what in ("ack", "plan")])
-            client.publish(str(Topic(self._agent, "up", "state")), encode_small(self._birth()), qos=1, retain=True)
+            mine.subscribe([(str(Topic(self._agent, "down", what)), 1) for what in ("ack", "plan")])
+            mine.publish(str(Topic(self._agent, "up", "state")), encode_small(self._birth()), qos=1, retain=True)
             self._up = True
             self._on_event(Connected())
 
@@ -200,9 +206,16 @@ class Link:
             was_up = was_up or self._up
             if code != mqtt.MQTT_ERR_SUCCESS and not ended:
                 ended.append(mqtt.error_string(code))
-        if self._stopping.is_set():
-            return "stopped", was_up
-        return ended[0], was_up
+        if not self._stopping.is_set():
+            return ended[0], was_up
+        for _ in range(_LAST_TURNS):  # the goodbye has to get out, or the Will would speak after it
+            if ended or not was_up or client.loop(timeout=_LAST_TURN_S) != mqtt.MQTT_ERR_SUCCESS:
+                break
+        return "stopped", was_up
+
+
+def _leave_to_the_loop(_client: mqtt.Client, _data: object, _socket: object) -> None:
+    """What is to be written is queued, and the loop is woken for it."""
 
 
 def try_broker(agent: str, broker: Broker, identity: Identity | None, *, patience_s: float = 15.0) -> str:
