@@ -5,14 +5,17 @@ SQLite in WAL mode with synchronous FULL. One thread writes; each sink reads thr
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from collector.derived import OWN_NAME
+from collector.ledger import SLOT_S, Account, Evidence, Lost, Tally, Word
 from contract.batch import pack_record, unpack_record
 from contract.reading import Record
 
 QUARANTINE_MAX_COUNT: Final = 1000
+_LEDGER_KEPT_S: Final = 60 * 86400.0
 _QUARANTINE_BODY_BYTES: Final = 16 * 1024
 
 _TABLES: Final = """
@@ -39,8 +42,23 @@ CREATE TABLE IF NOT EXISTS gap (
 CREATE TABLE IF NOT EXISTS boot (
     agent TEXT NOT NULL, boot TEXT NOT NULL,
     began_s REAL NOT NULL,                  -- true time at which the boot's monotonic clock read 0
+    wall_began_s REAL NOT NULL,             -- what the PC's wall clock read then
+    sure INTEGER NOT NULL,
     heard_s REAL NOT NULL,
     PRIMARY KEY (agent, boot)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tally (         -- readings kept, by ten minutes of their true time: outlives `kept`
+    agent TEXT NOT NULL, slot INTEGER NOT NULL, epoch TEXT NOT NULL,
+    readings_count INTEGER NOT NULL, unsure_count INTEGER NOT NULL,
+    PRIMARY KEY (agent, slot, epoch)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stored (        -- readings kept since the epoch began
+    agent TEXT NOT NULL, epoch TEXT NOT NULL, readings_count INTEGER NOT NULL,
+    PRIMARY KEY (agent, epoch)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS word (          -- what agents said of themselves, or was said of them
+    agent TEXT NOT NULL, at_s REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (agent, at_s)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quarantine (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -72,6 +90,20 @@ class Stream(NamedTuple):
     upto: int
     made_count: int
     dropped_count: int
+    heard_s: float
+
+
+class Boot(NamedTuple):
+    """One boot of an agent's PC: when its monotonic clock read 0, in true time and by the PC's own clock.
+
+    Without `sure` the former is estimated.
+    """
+
+    agent: str
+    boot: str
+    began_s: float
+    wall_began_s: float
+    sure: bool
     heard_s: float
 
 
@@ -126,7 +158,68 @@ class Journal:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*kept[1:9], pack_record(kept.record)),
         )
-        return cursor.rowcount == 1
+        if cursor.rowcount != 1:
+            return False
+        if kept.agent != OWN_NAME:
+            self._count(kept)
+        return True
+
+    def _count(self, kept: Kept) -> None:
+        """Enter a record in the ledger, in the transaction that keeps it."""
+        count = len(kept.record.readings)
+        self._db.execute(
+            "INSERT INTO tally VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " readings_count = readings_count + excluded.readings_count,"
+            " unsure_count = unsure_count + excluded.unsure_count",
+            (kept.agent, int(kept.taken_s // SLOT_S), kept.epoch, count, 0 if kept.sure else count),
+        )
+        self._db.execute(
+            "INSERT INTO stored VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " readings_count = readings_count + excluded.readings_count",
+            (kept.agent, kept.epoch, count),
+        )
+
+    def save_word(self, word: Word) -> None:
+        """Note what an agent said of itself, unless it is what it said last."""
+        row = self._db.execute(
+            "SELECT state, reason FROM word WHERE agent = ? ORDER BY at_s DESC LIMIT 1", (word.agent,)
+        ).fetchone()
+        if row != (word.state, word.reason):
+            self._db.execute("INSERT OR REPLACE INTO word VALUES (?, ?, ?, ?)", word)
+
+    def evidence(self, agents: Sequence[str]) -> Evidence:
+        """What the ledger of these agents is made from."""
+        marks = ", ".join("?" * len(agents))
+        tallies = self._db.execute(
+            "SELECT agent, epoch, slot, readings_count, unsure_count FROM tally"  # noqa: S608 - only question marks
+            f" WHERE agent IN ({marks})",
+            agents,
+        )
+        accounts = self._db.execute(
+            "SELECT agent, epoch, made_count, dropped_count, coalesce(stored.readings_count, 0)"  # noqa: S608 - as above
+            f" FROM stream LEFT JOIN stored USING (agent, epoch) WHERE agent IN ({marks}) ORDER BY heard_s",
+            agents,
+        )
+        words = self._db.execute(
+            f"SELECT * FROM word WHERE agent IN ({marks}) ORDER BY at_s",  # noqa: S608 - as above
+            agents,
+        )
+        lost = self._db.execute(
+            "SELECT agent, last - first + 1, (SELECT max(taken_s) FROM kept WHERE kept.agent = gap.agent"  # noqa: S608 - as above
+            f" AND kept.epoch = gap.epoch AND seq < first), noticed_s FROM gap WHERE agent IN ({marks})",
+            agents,
+        )
+        suspects = self._db.execute(
+            f"SELECT arrived_s FROM quarantine WHERE agent IN ({marks})",  # noqa: S608 - as above
+            agents,
+        )
+        return Evidence(
+            tallies=[Tally(*row) for row in tallies],
+            accounts=[Account(*row) for row in accounts],
+            words=[Word(*row) for row in words],
+            lost=[Lost(*row) for row in lost],
+            quarantined_s=[row[0] for row in suspects],
+        )
 
     def save_stream(self, stream: Stream) -> None:
         """Note how far an agent is."""
@@ -136,9 +229,14 @@ class Journal:
         """Note what an agent declared lost."""
         self._db.execute("INSERT OR IGNORE INTO gap VALUES (?, ?, ?, ?, ?)", gap)
 
-    def save_boot(self, agent: str, boot: str, began_s: float, heard_s: float) -> None:
-        """Note when a boot of a PC began, in true time."""
-        self._db.execute("INSERT OR REPLACE INTO boot VALUES (?, ?, ?, ?)", (agent, boot, began_s, heard_s))
+    def save_boot(self, boot: Boot) -> None:
+        """Note when a boot of a PC began."""
+        self._db.execute("INSERT OR REPLACE INTO boot VALUES (?, ?, ?, ?, ?, ?)", boot)
+
+    def boot(self, agent: str, boot: str) -> Boot | None:
+        """What is known of one boot."""
+        row = self._db.execute("SELECT * FROM boot WHERE agent = ? AND boot = ?", (agent, boot)).fetchone()
+        return Boot._make(row)._replace(sure=bool(row[4])) if row else None
 
     def shift_boots(self, step_s: float) -> None:
         """Move the beginnings of all boots: our own clock, by which they are told, was set by so many seconds."""
@@ -163,10 +261,6 @@ class Journal:
         """Numbers above `upto` that are here already, ascending: live records that overtook a backlog."""
         query = "SELECT seq FROM kept WHERE agent = ? AND epoch = ? AND seq > ? ORDER BY seq"
         return [seq for (seq,) in self._db.execute(query, (agent, epoch, upto))]
-
-    def boots(self) -> list[tuple[str, str, float]]:
-        """(agent, boot, began_s) of every boot known."""
-        return self._db.execute("SELECT agent, boot, began_s FROM boot").fetchall()
 
     def gaps(self) -> list[Gap]:
         """All gaps."""
@@ -204,7 +298,15 @@ class Journal:
             " ORDER BY kept.id LIMIT ?)",
             (fed_id, before_s, at_most),
         )
+        slot = int((before_s - _LEDGER_KEPT_S) // SLOT_S)
+        self._db.execute("DELETE FROM tally WHERE slot < ? AND agent IN (SELECT agent FROM stored)", (slot,))
         return cursor.rowcount
+
+    def forget(self, before_s: float) -> None:
+        """Let go of epochs and boots that were not heard of since: every boot of every PC adds one of each."""
+        self._db.execute("DELETE FROM stream WHERE heard_s < ?", (before_s,))
+        self._db.execute("DELETE FROM boot WHERE heard_s < ?", (before_s,))
+        self._db.execute("DELETE FROM gap WHERE noticed_s < ?", (before_s,))
 
     def size_bytes(self) -> int:
         """Size of the file."""

@@ -7,17 +7,18 @@ import logging
 import queue
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from collector.derived import OWN_NAME
 from collector.inlet import Arrival, BadArrival, BatchArrival, FloodArrival, LinkArrival, StateArrival
-from collector.journal import Gap, Journal, Kept, Stream
+from collector.journal import Boot, Gap, Journal, Kept, Stream
+from collector.ledger import Word
 from collector.reception import Reception
 from collector.registry import RegistryView, Room
-from collector.timing import boot_began_s, clock_offset_s, place
+from collector.timing import BootClock, clock_offset_s
 from collector.watch import Doubt, Review, Watch
 from contract.messages import Ack
 from contract.moment import Moment
@@ -26,6 +27,7 @@ from contract.reading import Reading, Record
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Values = dict[str, int | float]
 REBUILD_S: Final = 3600.0
 """How far back the journal is read at a start to know again what was known."""
@@ -35,6 +37,11 @@ _QUARANTINE_PER_MINUTE: Final = 20
 _PRUNE_EVERY_S: Final = 60.0
 _FLOOD_OVER_S: Final = 120.0
 _FLOODS_MAX_COUNT: Final = 1000
+_REMEMBERED_MAX_COUNT: Final = 16
+_BOOT_MOVED_S: Final = 0.05
+_BOOT_NOTED_S: Final = 3600.0
+_FORGET_S: Final = 200 * 86400.0
+_FORGET_EVERY_S: Final = 3600.0
 
 
 class Answers(Protocol):
@@ -71,6 +78,45 @@ class Counts(msgspec.Struct, kw_only=True):
     turned_away_total: int = 0
 
 
+class _Known(msgspec.Struct, kw_only=True):
+    """What is known of one boot, and what the journal has of it: since when, and when it was noted."""
+
+    clock: BootClock
+    noted_began_s: float = float("nan")
+    noted_s: float = float("-inf")
+
+
+class Remembered(Generic[T]):
+    """By agent and name, the last few of each agent; the rest is in the journal."""
+
+    def __init__(self) -> None:
+        self._by_agent: dict[str, dict[str, T]] = {}
+
+    def get(self, agent: str, name: str) -> T | None:
+        """One, or None."""
+        return self._by_agent.get(agent, {}).get(name)
+
+    def put(self, agent: str, name: str, one: T) -> None:
+        """Remember one, as the last of its agent."""
+        mine = self._by_agent.setdefault(agent, {})
+        mine[name] = one
+        if len(mine) > _REMEMBERED_MAX_COUNT:
+            del mine[next(iter(mine))]
+
+    def of(self, agent: str) -> Iterable[T]:
+        """Those of one agent."""
+        return self._by_agent.get(agent, {}).values()
+
+    def all(self) -> Iterator[T]:
+        """Those of all agents."""
+        for mine in self._by_agent.values():
+            yield from mine.values()
+
+    def clear(self) -> None:
+        """Forget all: the journal knows."""
+        self._by_agent.clear()
+
+
 class Pipeline:
     """Owns receptions, rooms' states and incidents. One thread calls it; `now` is the collector's wall time."""
 
@@ -103,10 +149,10 @@ class Pipeline:
         self._grace_s = grace_s
         self._keep_s = keep_s
         self._fed_id = fed_id
-        self._receptions: dict[tuple[str, str], Reception] = {}
-        self._boots: dict[tuple[str, str], float] = {}
+        self._receptions: Remembered[Reception] = Remembered()
+        self._boots: Remembered[_Known] = Remembered()
         self._own_seq = 0
-        self._derived_s = self._pruned_s = float("-inf")
+        self._derived_s = self._pruned_s = self._forgot_s = float("-inf")
         self._suspects: Counter[str] = Counter()
         self._suspects_minute = 0
         self.books: dict[str, AgentBook] = {}
@@ -121,7 +167,6 @@ class Pipeline:
     def recall(self, now: float) -> None:
         """Know again what was known before the start, from the journal."""
         self.watch.set_rooms(self.view, self._plan_of, now)
-        self._boots = {(agent, boot): began_s for agent, boot, began_s in self._journal.boots()}
         for kept in self._journal.since(now - REBUILD_S):
             if kept.agent != OWN_NAME:
                 self._fold(kept)
@@ -133,15 +178,23 @@ class Pipeline:
         self.view = self._view(self.view)
         try:
             with self._journal.transaction():
+                for arrival in arrivals:
+                    # All before any record is placed: of what was held up and came at once, the last tells best.
+                    if isinstance(arrival, BatchArrival) and self.view.is_welcome(arrival.agent):
+                        self._learn_boot(arrival)
                 kept = [one for arrival in arrivals if isinstance(arrival, BatchArrival) for one in self._keep(arrival)]
                 for arrival in arrivals:
                     if isinstance(arrival, BadArrival):
                         self._put_aside(arrival)
+                    elif isinstance(arrival, StateArrival) and self.view.is_welcome(arrival.agent):
+                        state = arrival.state
+                        self._journal.save_word(Word(arrival.agent, arrival.arrived_s, state.state, state.reason))
         except sqlite3.Error:
             # Nothing of this group is acknowledged, so nothing is lost: the agents send it again.
             log.exception("the journal refused a group of %d arrivals", len(arrivals))
             self.problems.add("journal_refuses")
             self._receptions.clear()
+            self._boots.clear()
             return
         self.problems.discard("journal_refuses")
         self._acknowledge(arrivals, now)
@@ -164,53 +217,91 @@ class Pipeline:
             return []
         reception = self._reception(agent, batch.epoch)
         received = reception.receive(batch)
-        began_s = self._learn_boot(agent, batch.now, now)
+        latest = {record.taken.boot: record.taken for record in batch.records}
         kept = []
         for seq, record in zip(range(batch.first, batch.last + 1), batch.records, strict=True):
             if seq not in received.new:
                 continue
-            known_s = began_s if record.taken.boot == batch.now.boot else self._boots.get((agent, record.taken.boot))
-            placed = place(record.taken, batch.now, now, known_s)
+            placed = self._boot_of(arrival, latest[record.taken.boot]).place(record.taken, now)
             room = self.view.room_of(agent, placed.taken_s)
             name, province = (room.room, room.province) if room else ("", "")
             one = Kept(0, agent, batch.epoch, seq, name, province, now, placed.taken_s, placed.sure, record)
             if self._journal.keep(one):
                 kept.append(one)
-        if received.lost is not None:
-            self._journal.save_gap(Gap(agent, batch.epoch, *received.lost, now))
-            log.warning("%s gave up records %d to %d", agent, *received.lost)
+        for first, last in received.lost:
+            self._journal.save_gap(Gap(agent, batch.epoch, first, last, now))
+            log.warning("%s gave up records %d to %d", agent, first, last)
         self._journal.save_stream(
             Stream(agent, batch.epoch, reception.upto, batch.made_count, batch.dropped_count, now)
         )
         self.counts.batches_total += 1
         self.counts.records_total += len(kept)
         self.counts.duplicates_total += len(batch.records) - len(kept)
-        self._note(arrival, reception)
+        self._note(arrival)
         return kept
 
     def _reception(self, agent: str, epoch: str) -> Reception:
-        reception = self._receptions.get((agent, epoch))
+        reception = self._receptions.get(agent, epoch)
         if reception is None:
             upto = self._journal.upto(agent, epoch)
             reception = Reception(upto, self._journal.ahead(agent, epoch, upto))
-            self._receptions[agent, epoch] = reception
+            self._receptions.put(agent, epoch, reception)
         return reception
 
-    def _learn_boot(self, agent: str, written: Moment, now: float) -> float:
-        known_s = self._boots.get((agent, written.boot))
-        began_s = boot_began_s(written, now, known_s)
-        if began_s != known_s:
-            self._boots[agent, written.boot] = began_s
-            self._journal.save_boot(agent, written.boot, began_s, now)
-        return began_s
+    def _learn_boot(self, arrival: BatchArrival) -> None:
+        agent, written = arrival.agent, arrival.batch.now
+        known = self._boot(agent, written.boot)
+        if known is None:
+            known = _Known(clock=BootClock.heard(written, arrival.arrived_s))
+            self._boots.put(agent, written.boot, known)
+        else:
+            known.clock.hear(written, arrival.arrived_s)
+        for record in arrival.batch.records:
+            if record.taken.boot == written.boot:
+                known.clock.look(record.taken)
+                break  # those that follow are later
+        self._note_boot(agent, written.boot, known, arrival.arrived_s)
 
-    def _note(self, arrival: BatchArrival, reception: Reception) -> None:
+    def _boot(self, agent: str, boot: str) -> _Known | None:
+        known = self._boots.get(agent, boot)
+        if known is None and (noted := self._journal.boot(agent, boot)) is not None:
+            clock = BootClock(
+                began_s=noted.began_s,
+                wall_began_s=noted.wall_began_s,
+                sure=noted.sure,
+                told_mono_s=noted.heard_s - noted.began_s,
+            )
+            known = _Known(clock=clock, noted_began_s=noted.began_s, noted_s=noted.heard_s)
+            self._boots.put(agent, boot, known)
+        return known
+
+    def _boot_of(self, arrival: BatchArrival, latest: Moment) -> BootClock:
+        """The clock of a record's boot; `latest` is the batch's last moment in it."""
+        known = self._boot(arrival.agent, latest.boot)
+        if known is None:
+            present = self._boot(arrival.agent, arrival.batch.now.boot)
+            assert present is not None  # noqa: S101 - learnt a moment ago
+            known = _Known(clock=BootClock.estimated(latest, present.clock))
+            self._boots.put(arrival.agent, latest.boot, known)
+            self._note_boot(arrival.agent, latest.boot, known, arrival.arrived_s)
+        return known.clock
+
+    def _note_boot(self, agent: str, boot: str, known: _Known, now: float) -> None:
+        clock = known.clock
+        is_still = abs(clock.began_s - known.noted_began_s) <= _BOOT_MOVED_S
+        if not is_still or abs(now - known.noted_s) >= _BOOT_NOTED_S:
+            self._journal.save_boot(Boot(agent, boot, clock.began_s, clock.wall_began_s, clock.sure, now))
+            known.noted_began_s, known.noted_s = clock.began_s, now
+
+    def _note(self, arrival: BatchArrival) -> None:
         batch = arrival.batch
         book = self.books.setdefault(arrival.agent, AgentBook())
         book.heard_s = arrival.arrived_s
         # By the shortest delay seen in this boot: a slow link alone must not make a right clock look wrong.
-        book.offset_s = clock_offset_s(batch.now, self._boots[arrival.agent, batch.now.boot] + batch.now.mono_s)
-        book.backlog_count = max(0, batch.last - reception.upto)
+        known = self._boots.get(arrival.agent, batch.now.boot)
+        began_s = known.clock.began_s if known else arrival.arrived_s - batch.now.mono_s
+        book.offset_s = clock_offset_s(batch.now, began_s + batch.now.mono_s)
+        book.backlog_count = sum(one.missing_count for one in self._receptions.of(arrival.agent))
         book.made_count, book.dropped_count = batch.made_count, batch.dropped_count
         book.batch_bytes = arrival.size_bytes
         if book.online is None:
@@ -240,9 +331,9 @@ class Pipeline:
     def _acknowledge(self, arrivals: Iterable[Arrival], now: float) -> None:
         heard = {(one.agent, one.batch.epoch): None for one in arrivals if isinstance(one, BatchArrival)}
         for agent, epoch in heard:
-            reception = self._receptions.get((agent, epoch))
-            if reception is not None:
-                ack = Ack(epoch=epoch, upto=reception.upto, generation=self.generation, collector_s=now)
+            if self.view.is_welcome(agent):
+                upto = self._reception(agent, epoch).upto
+                ack = Ack(epoch=epoch, upto=upto, generation=self.generation, collector_s=now)
                 self._answers.acknowledge(agent, ack)
 
     def _hear_link(self, arrival: LinkArrival) -> None:
@@ -299,7 +390,9 @@ class Pipeline:
     def clock_stepped(self, step_s: float, now: float) -> None:
         """Our own wall clock was set forward (or back) by so many seconds: begin every wait anew, alert nobody yet."""
         log.warning("our own clock was set by %+.1f s; all waits begin anew", step_s)
-        self._boots = {boot: began_s + step_s for boot, began_s in self._boots.items()}
+        for known in self._boots.all():
+            known.clock.shift(step_s)
+            known.noted_began_s += step_s
         try:
             with self._journal.transaction():
                 self._journal.shift_boots(step_s)
@@ -320,12 +413,16 @@ class Pipeline:
         self._on_review(review, now)
         if abs(now - self._pruned_s) >= _PRUNE_EVERY_S:
             self._pruned_s = now
-            self._prune(now - self._keep_s)
+            self._prune(now)
 
-    def _prune(self, before_s: float) -> None:
+    def _prune(self, now: float) -> None:
+        before_s = now - self._keep_s
         try:
             with self._journal.transaction():
                 self._journal.prune(fed_id=self._fed_id(), before_s=before_s)
+                if abs(now - self._forgot_s) >= _FORGET_EVERY_S:
+                    self._forgot_s = now
+                    self._journal.forget(now - _FORGET_S)
         except sqlite3.Error:
             log.exception("the journal refused to let go of what is old")
             self.problems.add("journal_refuses")

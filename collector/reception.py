@@ -1,5 +1,6 @@
 """Keeps count of what has come from each agent: what is new, what is missing, how far to acknowledge. Sans-IO."""
 
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -7,10 +8,10 @@ from contract.batch import Batch
 
 
 class Received(NamedTuple):
-    """What a batch brought: its records that are not repeats, and a stretch the agent declared lost, if any."""
+    """What a batch brought: its records that are no repeats, and the stretches (first, last) that are lost for good."""
 
     new: tuple[int, ...]
-    lost: tuple[int, int] | None
+    lost: tuple[tuple[int, int], ...]
 
 
 class Reception:
@@ -23,22 +24,27 @@ class Reception:
 
     def receive(self, batch: Batch) -> Received:
         """Take a batch's numbers in. Call only for what is then committed to the journal."""
-        lost = None
-        if batch.low > self.upto + 1:
-            # Below the low-water mark nothing can come any more. What came ahead of it is not lost.
-            first, last = self.upto + 1, batch.low - 1
-            while first in self._ahead:
-                first += 1
-            while last in self._ahead:
-                last -= 1
-            lost = (first, last) if first <= last else None
-            self.upto = batch.low - 1
-            self._ahead = {seq for seq in self._ahead if seq > self.upto}
+        lost = self._pass_to(batch.low - 1)
         numbers = range(batch.first, batch.last + 1)
         new = tuple(seq for seq in numbers if seq > self.upto and seq not in self._ahead)
         self._ahead.update(new)
         self._advance()
         return Received(new, lost)
+
+    def _pass_to(self, upto: int) -> tuple[tuple[int, int], ...]:
+        """Below the low-water mark nothing can come any more; what came ahead of it is not lost."""
+        if upto <= self.upto:
+            return ()
+        came = sorted(seq for seq in self._ahead if seq <= upto)
+        self._ahead.difference_update(came)
+        edges = [self.upto, *came, upto + 1]
+        self.upto = upto
+        return tuple((before + 1, after - 1) for before, after in itertools.pairwise(edges) if after - before > 1)
+
+    @property
+    def missing_count(self) -> int:
+        """How many numbers below the highest that came are still to come."""
+        return max(self._ahead) - self.upto - len(self._ahead) if self._ahead else 0
 
     def _advance(self) -> None:
         while self.upto + 1 in self._ahead:

@@ -1,11 +1,19 @@
 """Finds when something was truly measured, from the PC's monotonic clock and our own. Pure."""
 
+import math
 from typing import Final, NamedTuple
 
 from contract.moment import Moment
 
 _PLAUSIBLE_FROM_S: Final = 1_735_689_600.0  # 2025-01-01: no agent is older than the project
-_DELAY_AT_MOST_S: Final = 120.0
+_DRIFT: Final = 1e-4  # how far two quartz clocks may run apart, in seconds a second
+_WINDOW_S: Final = 1800.0
+_WINDOW_BATCHES: Final = 5
+_STEP_S: Final = 120.0  # what comes later than this is held up, or a clock was stepped: two that agree tell which
+_AGREE_S: Final = 5.0
+_APART_S: Final = 10.0
+_BETWEEN_BOOTS_S: Final = 60.0
+_RUNS_BACK_S: Final = 3600.0
 
 
 class Placed(NamedTuple):
@@ -15,32 +23,104 @@ class Placed(NamedTuple):
     sure: bool
 
 
-def boot_began_s(now: Moment, arrived_s: float, known_began_s: float | None) -> float:
-    """When the boot's monotonic clock read 0, in true time, judged by a batch written at `now`.
+class BootClock:
+    """One boot of a PC: when its monotonic clock read 0, in true time.
 
-    The shortest delay seen tells best, so an earlier estimate stands while it is the earlier one by less than a slow
-    link's delay; beyond that one of the two clocks was stepped or the estimate has drifted, and the newest counts.
+    `sure` is True once a batch was heard that was written in this boot. The shortest delay tells best: of the last half
+    hour, since the two clocks drift apart, and our own may have been stepped.
     """
-    began_s = arrived_s - now.mono_s
-    if known_began_s is not None and 0 <= began_s - known_began_s <= _DELAY_AT_MOST_S:
-        return known_began_s
-    return began_s
 
+    def __init__(self, *, began_s: float, wall_began_s: float, sure: bool, told_mono_s: float = 0.0) -> None:
+        """`told_mono_s` is the boot's own time when it was last heard."""
+        self.began_s = began_s
+        self.wall_began_s = wall_began_s
+        """What the PC's wall clock read then, as it went at the earliest moment known of the boot."""
+        self.sure = sure
+        self._first_mono_s = math.inf
+        self._adopt(began_s, told_mono_s)
 
-def place(taken: Moment, now: Moment, arrived_s: float, began_s: float | None) -> Placed:
-    """The true time of a record taken at `taken`, which came in a batch written at `now`.
+    @classmethod
+    def heard(cls, written: Moment, arrived_s: float) -> "BootClock":
+        """The clock of a boot of which a first batch arrived."""
+        return cls(
+            began_s=arrived_s - written.mono_s,
+            wall_began_s=written.wall_s - written.mono_s,
+            sure=True,
+            told_mono_s=written.mono_s,
+        )
 
-    `began_s` is `boot_began_s` of the boot that the record is of, when that is known. Otherwise a plausible wall time
-    is believed, if the PC's clock is right now; else the time is estimated, never after the arrival, and marked.
-    """
-    if began_s is not None:
-        return Placed(min(arrived_s, began_s + taken.mono_s), sure=True)
-    offset_s = arrived_s - now.wall_s
-    if abs(offset_s) <= _DELAY_AT_MOST_S and _PLAUSIBLE_FROM_S <= taken.wall_s <= arrived_s:
-        return Placed(taken.wall_s, sure=True)
-    if _PLAUSIBLE_FROM_S <= taken.wall_s <= arrived_s:
-        return Placed(taken.wall_s, sure=False)
-    return Placed(arrived_s, sure=False)
+    @classmethod
+    def estimated(cls, last: Moment, present: "BootClock") -> "BootClock":
+        """The clock of a boot that was never heard; `last` is its latest record known, `present` a boot after it.
+
+        A PC's clock goes on while the PC is off, so it was as wrong then as it was when the present boot began. Where
+        that cannot be, because its battery is dead, the boot is placed right before the present one.
+        """
+        wall_began_s = last.wall_s - last.mono_s
+        began_s = wall_began_s - present.ahead_s
+        late_s = began_s + last.mono_s - present.began_s
+        if late_s > _STEP_S or began_s < _PLAUSIBLE_FROM_S:
+            late_s += _BETWEEN_BOOTS_S  # however early it seemed, too
+        else:
+            late_s = max(0.0, late_s)
+        return cls(began_s=began_s - late_s, wall_began_s=wall_began_s, sure=False)
+
+    @property
+    def ahead_s(self) -> float:
+        """How far the PC's wall clock was ahead of true time at the earliest moment known of the boot."""
+        return self.wall_began_s - self.began_s
+
+    def _adopt(self, began_s: float, mono_s: float) -> None:
+        self.began_s, self._told_mono_s = began_s, mono_s
+        self._since_mono_s = mono_s
+        self._later_count = 0
+        self._least_s, self._least_mono_s = math.inf, mono_s
+        self._late: tuple[float, float] | None = None
+
+    def hear(self, written: Moment, arrived_s: float) -> None:
+        """Learn from a batch that was written in this boot."""
+        began_s, mono_s = arrived_s - written.mono_s, written.mono_s
+        # Some PCs name a boot by the second at which it began: two of a name are told apart by a clock that ran back.
+        is_another = mono_s < self._told_mono_s - _RUNS_BACK_S
+        later_s = began_s - self.began_s - _DRIFT * max(0.0, mono_s - self._told_mono_s)
+        if not self.sure or is_another or later_s <= 0:
+            self.sure = True
+            self._adopt(began_s, mono_s)
+            return
+        self._later_count += 1
+        if began_s < self._least_s:
+            self._least_s, self._least_mono_s = began_s, mono_s
+        if self._is_step(began_s, mono_s, later_s):
+            self._adopt(began_s, mono_s)
+        elif self._later_count >= _WINDOW_BATCHES and mono_s - self._since_mono_s >= _WINDOW_S:
+            self._adopt(self._least_s, self._least_mono_s)
+            self._since_mono_s = mono_s
+
+    def _is_step(self, began_s: float, mono_s: float, later_s: float) -> bool:
+        """Whether two batches in a row, not written at once, agree on being far too late."""
+        before, self._late = self._late, (began_s, mono_s) if later_s > _STEP_S else None
+        return (
+            self._late is not None
+            and before is not None
+            and abs(began_s - before[0]) <= _AGREE_S
+            and mono_s - before[1] >= _APART_S
+        )
+
+    def look(self, taken: Moment) -> None:
+        """Learn from a record of this boot how its wall clock went, if none so early was seen before."""
+        if taken.mono_s < self._first_mono_s:
+            self._first_mono_s = taken.mono_s
+            self.wall_began_s = taken.wall_s - taken.mono_s
+
+    def shift(self, step_s: float) -> None:
+        """Our own clock was set forward by so many seconds, and with it everything that we measured by it."""
+        self.began_s += step_s
+        self._least_s += step_s
+        self._late = None
+
+    def place(self, taken: Moment, arrived_s: float) -> Placed:
+        """The true time of a record of this boot that came with a batch at `arrived_s`."""
+        return Placed(min(arrived_s, self.began_s + taken.mono_s), self.sure)
 
 
 def clock_offset_s(now: Moment, arrived_s: float) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.journal import QUARANTINE_MAX_COUNT, Gap, Journal, Kept, Stream
+from collector.journal import QUARANTINE_MAX_COUNT, Boot, Gap, Journal, Kept, Stream
 from contract.moment import Moment
 from contract.reading import Reading, Record
 
@@ -39,6 +39,9 @@ def open_journal(tmp_path: Path) -> Iterator[OpenJournal]:
 @pytest.fixture
 def journal(open_journal: OpenJournal) -> Journal:
     return open_journal()
+
+
+BOOT = Boot("agent-01", "boot", 99.5, 1.2e9, sure=True, heard_s=1000.0)
 
 
 def keep(journal: Journal, *kept: Kept) -> None:
@@ -68,10 +71,10 @@ def test_a_record_is_kept_once_and_a_repeat_changes_nothing(journal: Journal) ->
 def test_what_fails_in_the_middle_did_not_happen(journal: Journal) -> None:
     with pytest.raises(sqlite3.Error), journal.transaction():
         journal.keep(a_kept(1))
-        journal.save_boot("agent-01", "boot", 1.0, 1.0)
+        journal.save_boot(BOOT)
         journal._db.execute("INSERT INTO kept (agent) VALUES (NULL)")
     assert seqs(journal) == []
-    assert journal.boots() == []
+    assert journal.boot("agent-01", "boot") is None
     keep(journal, a_kept(1))
     assert seqs(journal) == [1]
 
@@ -83,7 +86,7 @@ def test_a_journal_opened_again_knows_everything(open_journal: OpenJournal) -> N
         first.keep(a_kept(5))
         first.save_stream(Stream("agent-01", "abcdefgh", 1, 40, 3, 1000.0))
         first.save_gap(Gap("agent-01", "abcdefgh", 2, 3, 1000.0))
-        first.save_boot("agent-01", "boot", 99.5, 1000.0)
+        first.save_boot(BOOT)
         first.save_quarantined(1000.0, "agent-02", "topic", "why", b"body")
     first.close()
     again = open_journal()
@@ -92,8 +95,20 @@ def test_a_journal_opened_again_knows_everything(open_journal: OpenJournal) -> N
     assert again.ahead("agent-01", "abcdefgh", 1) == [5]
     assert again.streams() == [Stream("agent-01", "abcdefgh", 1, 40, 3, 1000.0)]
     assert again.gaps() == [Gap("agent-01", "abcdefgh", 2, 3, 1000.0)]
-    assert again.boots() == [("agent-01", "boot", 99.5)]
+    assert again.boot("agent-01", "boot") == BOOT
     assert [(one.agent, one.why, one.body) for one in again.quarantined(10)] == [("agent-02", "why", b"body")]
+
+
+def test_epochs_boots_and_gaps_not_heard_of_for_long_are_forgotten(journal: Journal) -> None:
+    with journal.transaction():
+        for boot, heard_s in (("old", 1000.0), ("new", 2000.0)):
+            journal.save_boot(BOOT._replace(boot=boot, heard_s=heard_s))
+            journal.save_stream(Stream("agent-01", boot, 1, 40, 3, heard_s))
+            journal.save_gap(Gap("agent-01", boot, 2, 3, heard_s))
+        journal.forget(1500.0)
+    assert (journal.boot("agent-01", "old"), journal.upto("agent-01", "old")) == (None, 0)
+    assert journal.boot("agent-01", "new") is not None
+    assert [one.epoch for one in journal.streams()] == [one.epoch for one in journal.gaps()] == ["new"]
 
 
 def test_an_epoch_never_heard_of_is_at_nothing(journal: Journal) -> None:

@@ -43,7 +43,7 @@ def test_a_repeat_is_not_new() -> None:
 def test_a_hole_that_the_agent_can_still_fill_is_not_lost() -> None:
     reception = Reception()
     reception.receive(a_batch(1, 3))
-    assert reception.receive(a_batch(6, 7, low=2)).lost is None
+    assert reception.receive(a_batch(6, 7, low=2)).lost == ()
     assert reception.upto == 3
 
 
@@ -51,31 +51,48 @@ def test_what_the_agent_gave_up_is_lost_once_and_passed() -> None:
     reception = Reception()
     reception.receive(a_batch(1, 3))
     received = reception.receive(a_batch(9, 9, low=8))
-    assert received.lost == (4, 7)
+    assert received.lost == ((4, 7),)
     assert reception.upto == 7
-    assert reception.receive(a_batch(8, 8, low=8)).lost is None
+    assert reception.receive(a_batch(8, 8, low=8)).lost == ()
     assert reception.upto == 9
 
 
 def test_what_came_ahead_is_not_lost_when_what_lies_before_it_is() -> None:
     reception = Reception()
     reception.receive(a_batch(5, 6))
-    assert reception.receive(a_batch(8, 8, low=7)).lost == (1, 4)
+    assert reception.receive(a_batch(8, 8, low=7)).lost == ((1, 4),)
     assert reception.upto == 6
+
+
+def test_what_came_ahead_splits_what_is_lost_around_it() -> None:
+    reception = Reception()
+    reception.receive(a_batch(5, 6))
+    reception.receive(a_batch(9, 9))
+    assert reception.receive(a_batch(12, 12, low=12)).lost == ((1, 4), (7, 8), (10, 11))
+    assert reception.upto == 12
+
+
+def test_what_is_missing_below_the_highest_is_counted() -> None:
+    reception = Reception(upto=10)
+    assert reception.missing_count == 0
+    reception.receive(a_batch(20, 22))
+    assert reception.missing_count == 9
+    reception.receive(a_batch(11, 15))
+    assert reception.missing_count == 4
 
 
 def test_nothing_is_lost_when_all_that_was_given_up_had_come() -> None:
     reception = Reception()
     reception.receive(a_batch(2, 3))
     reception.receive(a_batch(1, 1))
-    assert reception.receive(a_batch(4, 4, low=4)) == ((4,), None)
+    assert reception.receive(a_batch(4, 4, low=4)) == ((4,), ())
     assert reception.upto == 4
 
 
 def test_an_epoch_first_heard_of_long_after_it_began_says_what_is_gone() -> None:
     """A collector whose journal was lost: the agent holds a week of it."""
     reception = Reception()
-    assert reception.receive(a_batch(1000, 1002, low=1000)).lost == (1, 999)
+    assert reception.receive(a_batch(1000, 1002, low=1000)).lost == ((1, 999),)
     assert reception.upto == 1002
 
 
@@ -135,12 +152,12 @@ def test_a_restart_in_between_changes_nothing(batches: list[Batch], place: int) 
 
 
 @given(_batches)
-def test_a_stretch_called_lost_begins_and_ends_with_what_never_came(batches: list[Batch]) -> None:
+def test_what_is_called_lost_never_came(batches: list[Batch]) -> None:
     reception = Reception()
     came: set[int] = set()
     for batch in batches:
         received = reception.receive(batch)
-        if received.lost is not None:
-            assert came.isdisjoint(received.lost)
-            assert received.lost[0] <= received.lost[1] < batch.low
+        for first, last in received.lost:
+            assert came.isdisjoint(range(first, last + 1))
+            assert first <= last < batch.low
         came.update(received.new)
