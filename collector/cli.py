@@ -1,4 +1,4 @@
-"""`sansang-collector`: run, check-config, rooms, agents, broker, replay, test-mail, status, backup, restore."""
+"""`sansang-collector`: run, check-config, rooms, agents, broker, replay, ledger, test-mail, status, backup, restore."""
 
 import argparse
 import contextlib
@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from collector.backup import BackupError, back_up, restore
 from collector.broker import BrokerError
 from collector.enrolment import BrokerAddress, dismiss, enrol, equip_broker
 from collector.journal import Journal
+from collector.ledger import Cause, Ledger, make_ledger
 from collector.mail import MailFailed, send_test_mail
 from collector.plans import load_plans
 from collector.registry import Registry, RegistryError
@@ -60,70 +62,83 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sansang-collector", description="Keeps, judges, and tells people.")
-    parser.add_argument("--version", action="version", version=program_version())
-    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    group = commands
+class _Commands:
+    """Adds commands with what all of them share."""
 
-    def command(name: str, work: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        sub = group.add_parser(name, help=text, description=text)
+    def __init__(self, group: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+        self._group = group
+
+    def add(self, name: str, work: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        """One command: its name, what does it, what it is for."""
+        sub = self._group.add_parser(name, help=text, description=text)
         sub.set_defaults(command=work)
         usual = DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
         sub.add_argument("--config", type=Path, default=usual, help=f"settings ({DEFAULT_CONFIG}, else all defaults)")
         sub.add_argument("--lang", choices=LANGUAGES, help="language of the sentences")
         return sub
 
-    command("run", run, "Keep, judge and tell until stopped.")
-    command("check-config", check_config, "Check settings, profiles and plans, and report all problems together.")
-    command("status", status, "Show how the running collector is.")
-    mail = command("test-mail", test_mail, "Send one test mail now.")
+    def below(self, name: str, text: str) -> "_Commands":
+        """A command that has commands of its own."""
+        return _Commands(self._group.add_parser(name, help=text).add_subparsers(required=True, metavar="WHAT"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sansang-collector", description="Keeps, judges, and tells people.")
+    parser.add_argument("--version", action="version", version=program_version())
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    commands = _Commands(parser.add_subparsers(required=True, metavar="COMMAND"))
+    commands.add("run", run, "Keep, judge and tell until stopped.")
+    commands.add("check-config", check_config, "Check settings, profiles and plans, and report all problems together.")
+    commands.add("status", status, "Show how the running collector is.")
+    mail = commands.add("test-mail", test_mail, "Send one test mail now.")
     mail.add_argument("to", help="the address to send it to")
-    backup = command("backup", make_backup, "Copy journal, registry, series and authority into one file.")
+    backup = commands.add("backup", make_backup, "Copy journal, registry, series and authority into one file.")
     backup.add_argument("file", type=Path)
-    back = command("restore", restore_backup, "Put a backup into an empty data folder.")
+    back = commands.add("restore", restore_backup, "Put a backup into an empty data folder.")
     back.add_argument("file", type=Path)
-    play = command("replay", replay_files, "Judge readings from files by their own clock; print what comes of it.")
+    play = commands.add("replay", replay_files, "Judge readings from files by their own clock; print what comes of it.")
     play.add_argument("files", nargs="+", metavar="FILE", help="JSON lines, - for standard input")
     play.add_argument("--json", action="store_true", help="print JSON lines")
     play.add_argument("--profile", default=DEFAULT_PROFILE, help="for rooms that are not in the registry (%(default)s)")
-    aside = command("quarantine", show_quarantine, "Show the messages that were put aside.")
+    ledger = commands.add("ledger", show_ledger, "Hold what a room's agents measured against what is stored.")
+    ledger.add_argument("--room", required=True)
+    ledger.add_argument("--from", dest="begin", type=_moment, help="RFC 3339 time with an offset (a day ago)")
+    ledger.add_argument("--to", dest="end", type=_moment, help="RFC 3339 time with an offset (now)")
+    ledger.add_argument("--json", action="store_true", help="print JSON")
+    aside = commands.add("quarantine", show_quarantine, "Show the messages that were put aside.")
     aside.add_argument("--limit", type=int, default=20)
+    _add_registry(commands)
+    return parser
 
-    group = commands.add_parser("rooms", help="The rooms of the registry.").add_subparsers(
-        required=True, metavar="WHAT"
-    )
-    imported = command("import", import_rooms, "Take over a CSV file of rooms, whole or not at all.")
+
+def _add_registry(commands: _Commands) -> None:
+    """The commands about rooms, agents, and a broker that runs by itself."""
+    rooms = commands.below("rooms", "The rooms of the registry.")
+    imported = rooms.add("import", import_rooms, "Take over a CSV file of rooms, whole or not at all.")
     imported.add_argument("file", type=Path)
-    command("list", list_rooms, "List all rooms.")
-    added = command("add", add_room, "Add one room.")
+    rooms.add("list", list_rooms, "List all rooms.")
+    added = rooms.add("add", add_room, "Add one room.")
     added.add_argument("room")
     for name in ("name", "province", "school"):
         added.add_argument(f"--{name}", required=True)
     for name in ("district", "profile", "contact-name", "contact-mail"):
         added.add_argument(f"--{name}", default="")
 
-    group = commands.add_parser("agents", help="The agents and their rooms.").add_subparsers(
-        required=True, metavar="WHAT"
-    )
-    enrolled = command("add", add_agent, "Enrol an agent: make its credential and the small file that its PC needs.")
+    agents = commands.below("agents", "The agents and their rooms.")
+    enrolled = agents.add("add", add_agent, "Enrol an agent: make its credential and the small file that its PC needs.")
     enrolled.add_argument("agent")
     enrolled.add_argument("--room", required=True)
     enrolled.add_argument("--file", type=Path, help="where to write the PC's file (AGENT.toml)")
-    command("list", list_agents, "List all agents.")
-    moved = command("move", move_agent, "Let an agent stand in another room from now on.")
+    agents.add("list", list_agents, "List all agents.")
+    moved = agents.add("move", move_agent, "Let an agent stand in another room from now on.")
     moved.add_argument("agent")
     moved.add_argument("--room", required=True)
-    command("revoke", revoke_agent, "End an agent's credential for good.").add_argument("agent")
+    agents.add("revoke", revoke_agent, "End an agent's credential for good.").add_argument("agent")
 
-    group = commands.add_parser("broker", help="A broker that runs by itself.").add_subparsers(
-        required=True, metavar="WHAT"
-    )
-    equipped = command("equip", equip, "Write the certificates that deploy/mosquitto needs.")
+    broker = commands.below("broker", "A broker that runs by itself.")
+    equipped = broker.add("equip", equip, "Write the certificates that deploy/mosquitto needs.")
     equipped.add_argument("folder", type=Path)
     equipped.add_argument("--name", action="append", default=[], help="a name or address under which agents reach it")
-    return parser
 
 
 def _language(arguments: argparse.Namespace, settings: CollectorSettings | None = None) -> Language:
@@ -343,6 +358,45 @@ def restore_backup(arguments: argparse.Namespace) -> int:
         return 1
     print(say("operator.restored", language, file=arguments.file, folder=settings.folder))
     return 0
+
+
+def _moment(text: str) -> float:
+    """Unix seconds of an RFC 3339 time with its offset."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no offset from UTC, such as +07:00 or Z")
+    return moment.timestamp()
+
+
+def show_ledger(arguments: argparse.Namespace) -> int:
+    """Every account and every hole; exit 1 when something is missing without a cause."""
+    settings = load_settings(arguments.config)
+    language = _language(arguments, settings)
+    end_s = time.time() if arguments.end is None else arguments.end
+    begin_s = end_s - 86400.0 if arguments.begin is None else arguments.begin
+    with _registry(settings) as registry:
+        registry.room(arguments.room)
+        agents = [
+            agent.agent for agent in registry.agents() if any(one.room == arguments.room for one in agent.standings)
+        ]
+    with contextlib.closing(Journal(settings.folder / "journal.db")) as journal:
+        found = make_ledger(journal.evidence(agents), begin_s, end_s)
+    if arguments.json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        print("\n".join(_ledger_text(found, language)))
+    return 1 if any(hole.cause is Cause.UNKNOWN for hole in found.holes) else 0
+
+
+def _ledger_text(found: Ledger, language: Language) -> Iterator[str]:
+    for account in found.accounts:
+        yield say("ledger.account", language, **account._asdict(), open_count=account.open_count)
+    yield say("ledger.stored", language, stored=found.stored_count, unsure=found.unsure_count)
+    for hole in found.holes:
+        cause = say(f"ledger.cause.{hole.cause}", language) + (f" ({hole.reason})" if hole.reason else "")
+        yield say("ledger.hole", language, begin=_stamp(hole.from_s), end=_stamp(hole.to_s), cause=cause)
+    if not found.holes:
+        yield say("ledger.no_hole", language)
 
 
 def show_quarantine(arguments: argparse.Namespace) -> int:
