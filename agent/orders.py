@@ -10,7 +10,7 @@ import msgspec
 
 from agent.probe import Probe
 from contract.plan import Plan, look_at_plan
-from contract.settings import Problem, SettingsError
+from contract.settings import Phrase, Problem, SettingsError
 
 LoadProbe = Callable[[str, Mapping[str, object]], Probe]
 """Makes a probe of its name and settings; raises SettingsError."""
@@ -30,7 +30,9 @@ NO_ORDERS = Orders(Plan(tick_s=60.0, profile="", backlog_bps=64_000.0, jobs=()),
 def read_orders(payload: bytes, load: LoadProbe, *, source: str, toml: bool = False) -> Orders:
     """The orders in a plan's text, JSON as it travels or TOML as people write it. Raises SettingsError."""
     try:
-        raw = tomllib.loads(payload.decode()) if toml else msgspec.json.decode(payload, type=dict[str, object])
+        raw = (
+            tomllib.loads(payload.decode("utf-8-sig")) if toml else msgspec.json.decode(payload, type=dict[str, object])
+        )
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
         code = "settings.not_toml" if toml else "settings.not_json"
         raise SettingsError(source, [Problem("", code, {"reason": error})]) from error
@@ -46,7 +48,7 @@ def read_orders(payload: bytes, load: LoadProbe, *, source: str, toml: bool = Fa
             continue
         probes.append(probe)
         if probe.longest_s > job.every_s:
-            facts = {"longest": f"{probe.longest_s:g} s", "every": f"{job.every_s:g} s"}
+            facts: dict[str, object] = {"longest": _seconds(probe.longest_s), "every": _seconds(job.every_s)}
             problems.append(Problem(f"{where}.every_s", "settings.slower_than_its_turn", facts))
         if "target" not in job.settings and (job.probe, probe.target) in measured:
             facts = {"probe": job.probe, "target": probe.target}
@@ -55,6 +57,10 @@ def read_orders(payload: bytes, load: LoadProbe, *, source: str, toml: bool = Fa
     if problems:
         raise SettingsError(source, problems)
     return Orders(plan, tuple(probes), hashlib.sha256(payload).hexdigest()[:12])
+
+
+def _seconds(number: float) -> Phrase:
+    return Phrase("plain.seconds", {"number": f"{number:g}"})
 
 
 class PlanFile:

@@ -1,6 +1,7 @@
 """The one small file that a PC holds: who it is, where the broker is. Everything else is the plan."""
 
 import os
+import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from agent.link import Broker, Identity
+from agent.link import Broker, Identity, tls_context
 from contract.catalogue import Language
 from contract.settings import Id, Problem, Seconds, SettingsError, Size, is_loopback, load_toml
 from contract.spool import SpoolLimits
@@ -46,7 +47,10 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         if not self.broker.tls and not is_loopback(self.broker.host):
             yield Problem("broker.host", "settings.needs_tls", {"address": self.broker.host})
         if self.identity is not None and bool(self.identity.certificate) != bool(self.identity.key):
-            yield Problem("identity", "settings.needs", {"what": "certificate", "needed": "key"})
+            given, needed = ("certificate", "key") if self.identity.certificate else ("key", "certificate")
+            yield Problem(f"identity.{given}", "settings.needs", {"what": given, "needed": needed})
+        elif self.identity is not None and self.identity.ca:
+            yield from _doubts_of_identity(self.identity)
         if self.plan is not None and not self.plan.is_file():
             yield Problem("plan", "settings.no_file", {"path": self.plan})
 
@@ -60,6 +64,13 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         if sys.platform == "win32":
             return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "SanSang"
         return Path("/var/lib/sansang-agent")
+
+
+def _doubts_of_identity(identity: Identity) -> Iterator[Problem]:
+    try:
+        tls_context(identity)
+    except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not ASCII
+        yield Problem("identity", "settings.bad_identity", {"reason": error})
 
 
 def load_settings(path: Path) -> AgentSettings:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from contract.plan import Plan, read_plan
+from contract.plan import Plan, look_at_plan
 from contract.settings import Problem, SettingsError
 
 DEFAULT_NAME: Final = "default"
@@ -46,15 +46,17 @@ def load_plans(folder: Path | None, profiles: Iterable[str]) -> dict[str, Writte
 def read_plan_file(path: Path, profiles: tuple[str, ...]) -> WrittenPlan:
     """One plan file, as TOML. Raises SettingsError."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError.unreadable(path, error) from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError.not_toml(path, error) from error
-    plan = read_plan(raw, source=str(path))
+    plan, problems = look_at_plan(raw, source=str(path))
     if plan.profile not in profiles:
         facts = {"expected": ", ".join(profiles), "got": repr(plan.profile)}
-        raise SettingsError(str(path), [Problem("profile", "settings.unknown_profile", facts)])
+        problems.append(Problem("profile", "settings.unknown_profile", facts))
+    if problems:
+        raise SettingsError(str(path), problems)
     return WrittenPlan(plan=plan, payload=msgspec.json.encode(raw, order="sorted"))
 
 

@@ -41,7 +41,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
         if self.mode == "mqtt" and self.tls and self.ca is None:
             yield Problem("tls", "settings.needs", {"what": "tls = true", "needed": "ca"})
         if (self.certificate is None) != (self.key is None):
-            yield Problem("certificate", "settings.needs", {"what": "certificate", "needed": "key"})
+            given, needed = ("key", "certificate") if self.certificate is None else ("certificate", "key")
+            yield Problem(given, "settings.needs", {"what": given, "needed": needed})
 
 
 class AgentsSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,24 +41,17 @@ class _WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _WrittenJob(msgspec.Struct, frozen=True, kw_only=True):
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{1,31}$", description="the name of a probe")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{1,31}\Z", description="the name of a probe")]
     every_s: Interval
 
 
-def read_plan(raw: Mapping[str, object], *, source: str) -> Plan:
-    """The plan in a parsed table (TOML on disk, JSON on the wire); see docs/protocol.md.
+def look_at_plan(raw: Mapping[str, object], *, source: str) -> tuple[Plan, list[Problem]]:
+    """The plan in a parsed table (TOML on disk, JSON on the wire; docs/protocol.md), as far as it can be read, and what
+    is wrong with it as far as that shows without knowing the probes: each reader has more to check.
 
     Each `[[probe]]` holds `name`, `every_s` (a multiple of `tick_s`, which it is by default) and the probe's own
-    settings. Raises SettingsError with every problem that shows without knowing the probes.
+    settings. Raises SettingsError where nothing can be read.
     """
-    plan, problems = look_at_plan(raw, source=source)
-    if problems:
-        raise SettingsError(source, problems)
-    return plan
-
-
-def look_at_plan(raw: Mapping[str, object], *, source: str) -> tuple[Plan, list[Problem]]:
-    """The plan as far as it can be read, and what is wrong with it: for a reader that has more to check."""
     written = build(raw, _WrittenPlan, source=source)
     problems: list[Problem] = []
     jobs = tuple(_jobs(written, source, problems))

@@ -90,8 +90,8 @@ Size = Annotated[int, Kind.SIZE]
 """Bytes, written as a number, or "64MB", "1GB" (powers of 1024)."""
 SecretFile = Annotated[Path, Kind.SECRET_FILE]
 """Path of a file that exists, is not empty, and that other users cannot read."""
-Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{2,31}$", description=names.ID_RULE)]
-Target = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$", description=names.TARGET_RULE)]
+Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{2,31}\Z", description=names.ID_RULE)]
+Target = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}\Z", description=names.TARGET_RULE)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 _DURATION_S: Final = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -105,7 +105,7 @@ def load_toml(path: Path, into: type[T]) -> T:
     Raises SettingsError with every problem of the file.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad begins a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError.unreadable(path, error) from error
     except tomllib.TOMLDecodeError as error:
@@ -180,15 +180,13 @@ class _Walk:
         elif Kind.SIZE in marks:
             size = parse_written(raw, _SIZE_BYTES)
             value = None if size is None else round(size)
-        elif into is float and isinstance(raw, int) and not isinstance(raw, bool):
-            value = float(raw)
+        elif into is float:
+            value = _number(raw)
         elif into is Path and isinstance(raw, str) and raw:
             value = self.folder / raw
         elif into is object:
             return raw
         if not isinstance(value, into) or (isinstance(value, bool) and into is not bool):
-            raise self._expected(where, phrase, raw)
-        if isinstance(value, float) and not math.isfinite(value):
             raise self._expected(where, phrase, raw)
         if not _within(value, marks):
             raise self._expected(where, phrase, raw)
@@ -292,12 +290,23 @@ def expectation(into: Any, marks: tuple[object, ...] = ()) -> Phrase:  # noqa: A
 
 def parse_written(raw: object, units: Mapping[str, float]) -> float | None:
     """A number, or a text of a number and a unit, in the smallest unit; None when it is neither."""
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        return float(raw)
+    if isinstance(raw, int | float):
+        return _number(raw)
     match = _WRITTEN.fullmatch(raw.strip()) if isinstance(raw, str) else None
     if match is None or match[2] not in units:
         return None
     return float(match[1]) * units[match[2]]
+
+
+def _number(raw: object) -> float | None:
+    """A finite number, or None for anything else."""
+    if not isinstance(raw, int | float) or isinstance(raw, bool):
+        return None
+    try:
+        number = float(raw)
+    except OverflowError:  # TOML's whole numbers have no end
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _metas(marks: tuple[object, ...]) -> list[msgspec.Meta]:
