@@ -234,8 +234,8 @@ def _aim(target: str, fields: set[str]) -> dict[str, object]:
             aimed |= {"address": match[1], "port": int(match[2])}
         else:
             aimed["address"] = target
-    elif "name" in fields:
-        aimed["name"] = target
+    elif "name_wanted" in fields:
+        aimed = {"name_wanted": target}
     return aimed
 
 

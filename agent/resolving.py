@@ -4,7 +4,8 @@ import asyncio
 import ipaddress
 import socket
 import threading
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
@@ -48,15 +49,8 @@ async def resolve(host: str, what: str, timeout_s: float) -> Resolved:
     return Resolved(str(address_tuple[0]), family, (loop.time() - began_s) * 1000)
 
 
-Answers = list[
-    tuple[
-        socket.AddressFamily,
-        socket.SocketKind,
-        int,
-        str,
-        tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes],
-    ]
-]
+Answers = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]]
+"""As socket.getaddrinfo gives them."""
 
 
 async def _ask(loop: asyncio.AbstractEventLoop, host: str) -> Answers:
@@ -64,7 +58,7 @@ async def _ask(loop: asyncio.AbstractEventLoop, host: str) -> Answers:
     if not _free.acquire(blocking=False):
         raise OSError(f"{_AT_ONCE} questions wait for the resolver already")
 
-    def tell(found: Answers | None, error: Exception | None) -> None:
+    def tell(found: Answers | None, error: OSError | UnicodeError | None) -> None:
         if answer.done():
             return
         if error is not None:
@@ -73,7 +67,8 @@ async def _ask(loop: asyncio.AbstractEventLoop, host: str) -> Answers:
             answer.set_result(found)
 
     def ask() -> None:
-        found, failure = None, None
+        found: Answers | None = None
+        failure: OSError | UnicodeError | None = None
         try:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:

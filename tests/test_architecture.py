@@ -77,6 +77,7 @@ PYWIN32: Final = re.compile(r"win32\w*|pywintypes|pythoncom|servicemanager|perfm
 CLOCKS: Final = {
     "agent/app.py": "wires the agent",
     "agent/clock.py": "is the agent's clock",
+    "agent/probes/http.py": "compares a certificate's last day with the PC's calendar, as whoever connects does",
     "collector/app.py": "wires the collector",
     "collector/web/server.py": "waits a bounded time for the web server's thread to come up",
 }
