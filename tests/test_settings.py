@@ -479,8 +479,8 @@ BAD_PROFILES = {
         f'{PROFILE.replace("500", "200")}[common]\ncpu_ratio = {{ unfit = 95, source = "own" }}\n',
         [
             "common.cpu_ratio: an impossible limit: 95 is not between 0 and 1",
-            ("profile.lesson.limits.rtt_ms: an impossible limit: unfit (200) must not be less than degraded (300), since"
-            " more is worse"),
+            ("profile.lesson.limits.rtt_ms: an impossible limit: unfit (200) must not be less than degraded (300),"
+            " since more is worse"),
         ],
     ),
 }  # fmt: skip

@@ -250,16 +250,22 @@ def test_what_was_committed_survives_kill_9(tmp_path: Path) -> None:
         assert journal.upto("agent-01", "abcdefgh") == len(held) >= committed >= 120
 
 
-@pytest.mark.skipif(os.geteuid() != 0 if hasattr(os, "geteuid") else True, reason="mounting a small disk needs root")
-def test_a_disk_that_was_full_is_written_again_once_it_has_room(tmp_path: Path) -> None:
-    """A refused commit must leave no transaction open behind it, or nothing is ever kept again."""
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
-    try:
-        journal = Journal(disk / "journal.db")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_was_full_is_written_again_once_it_has_room(small_disk: Path) -> None:
+    """A refused commit must leave no transaction open behind it, or nothing is ever kept again."""
+    with contextlib.closing(Journal(small_disk / "journal.db")) as journal:
         keep(journal, a_kept(1))
-        filler = disk / "video.mp4"
+        filler = small_disk / "video.mp4"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(b"\0" * 4096)
@@ -274,6 +280,3 @@ def test_a_disk_that_was_full_is_written_again_once_it_has_room(tmp_path: Path) 
         filler.unlink()
         keep(journal, a_kept(1000))
         assert seqs(journal) == [*kept, 1000]
-    finally:
-        journal.close()
-        subprocess.run(["umount", str(disk)], check=True)
