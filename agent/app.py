@@ -65,7 +65,7 @@ class Agent:
         self._stir = asyncio.Event()  # something happened that may let the Forwarder send
         self._replan = asyncio.Event()
         self._spool = await self._on_disk(self._open_spool)
-        self._forwarder = Forwarder([self._spool], pace=Pace(), chance=self._chance)
+        self._forwarder = Forwarder(self._spool.epochs, pace=Pace(), chance=self._chance)
         self._take_first_orders()
         self._link = Link(
             self._settings.agent,
@@ -105,10 +105,10 @@ class Agent:
 
     def _open_spool(self) -> Spool:
         path = self._folder / "spool.db"
-        mono_s = self._clock.now().mono_s
+        now = self._clock.now()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            return Spool(path, self._settings.spool.limits, mono_s=mono_s)
+            return Spool(path, self._settings.spool.limits, boot=now.boot, mono_s=now.mono_s)
         except sqlite3.OperationalError as error:
             log.error("%s cannot be used (%s): readings are kept in memory until it can", path, error)  # noqa: TRY400 - a disk's state, not a fault of the program
         except OSError as error:
@@ -117,8 +117,8 @@ class Agent:
             aside = path.with_name(f"spool-damaged-{int(self._clock.now().wall_s)}.db")
             log.error("%s is damaged (%s): moved aside as %s, a new one begins", path, error, aside.name)  # noqa: TRY400 - as above
             _move_aside(path, aside)
-            return Spool(path, self._settings.spool.limits, mono_s=mono_s)
-        return Spool(None, self._settings.spool.limits, mono_s=mono_s)
+            return Spool(path, self._settings.spool.limits, boot=now.boot, mono_s=now.mono_s)
+        return Spool(None, self._settings.spool.limits, boot=now.boot, mono_s=now.mono_s)
 
     # What to do: the plan.
 

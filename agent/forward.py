@@ -31,7 +31,7 @@ class Rows(Protocol):
     """What a Forwarder needs of one epoch of the spool."""
 
     @property
-    def epoch(self) -> str: ...  # noqa: D102 - as in contract.spool.Spool
+    def epoch(self) -> str: ...  # noqa: D102 - as in contract.spool.Epoch
     @property
     def low(self) -> int: ...  # noqa: D102
     @property

@@ -138,10 +138,16 @@ def pack_record(record: Record) -> bytes:
 
 def unpack_record(packed: bytes) -> Record:
     """The record in `pack_record`'s bytes; ContractError when they are damaged."""
-    wire = _checked(_decode_record, _inflate(packed))
+    return unpack_measured(packed)[0]
+
+
+def unpack_measured(packed: bytes) -> tuple[Record, int]:
+    """The same, and how many bytes of plain text it is: what a batch adds to PLAIN_MAX_BYTES by carrying it."""
+    plain = _inflate(packed)
+    wire = _checked(_decode_record, plain)
     if wire.b is None:
         raise ContractError("a record on disk without its boot")
-    return _from_wire(wire, wire.b)
+    return _from_wire(wire, wire.b), len(plain)
 
 
 def _checked(decode: Any, plain: bytes) -> Any:  # noqa: ANN401 - msgspec's decoders are generic only in their class

@@ -2,6 +2,11 @@
 
 What `put` returned from survives kill -9 and a power cut, and a disk filled by others stops nothing
 (`contract/durable_file.py`). Every record carries a checksum, so that what comes out is what went in, or an error.
+
+Records are numbered within an epoch, and every boot of the PC begins one. A disk may come back as it was some time ago
+(protected by a freezing program, put back from an image, or one that only said that it had written), and nothing on it
+can tell; were its numbers given out again, the collector would take new records for repeats. So no boot ever adds to an
+epoch that it did not begin, and what an older epoch still holds is sent as it is.
 """
 
 import contextlib
@@ -16,11 +21,16 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from contract.batch import ContractError, pack_record, unpack_record
+from contract.batch import ContractError, pack_record, unpack_measured, unpack_record
 from contract.durable_file import PAGE_BYTES, DurableFile, Shape, is_damage, read_only_uri, wal_of
 from contract.reading import Record
 from contract.salvage import replace_first_page, rows_between, ways_in
 
+PLAIN_ROOM_BYTES: Final = 1 << 20
+"""What the records of one batch may inflate to: half of what a collector bears."""
+RECORD_MAX_BYTES: Final = 48 << 10
+READINGS_MAX_COUNT: Final = 500
+"""A record that is larger is stored as several: no batch could carry it."""
 _FIRST_BYTES: Final = 4 << 20
 _STEP_BYTES: Final = 1 << 20
 _LEAST_BYTES: Final = 24 * PAGE_BYTES
@@ -35,10 +45,10 @@ _KEEP_ACKED_S: Final = 7 * 86400.0
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS record (
-    seq INTEGER PRIMARY KEY,
+    seq INTEGER PRIMARY KEY,    -- runs through all epochs: an epoch's own numbers are these less its base
     life_s REAL NOT NULL,       -- the spool's age when the record came, in seconds of running time
     readings_count INTEGER NOT NULL,
-    crc INTEGER NOT NULL,       -- over all of the row, and the epoch
+    crc INTEGER NOT NULL,       -- over all of the row, and the name of the spool
     body BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS fact (only INTEGER PRIMARY KEY CHECK (only = 1), crc INTEGER NOT NULL, body BLOB NOT NULL);
@@ -54,7 +64,10 @@ class SpoolLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpoolStat(NamedTuple):
-    """What the spool holds: `waiting` records are not yet acknowledged, `kept` ones are."""
+    """What the spool holds: `waiting` records are not yet acknowledged, `kept` ones are.
+
+    Numbers are those of the present epoch, counts those of all.
+    """
 
     epoch: str
     low: int
@@ -79,27 +92,106 @@ class SpoolDamaged(sqlite3.DatabaseError):
     """The file does not hold what was written: what was found. `salvage` takes out what is still there."""
 
 
-class _Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a spool remembers besides its records. The counts are of readings, since the epoch began."""
+class _EpochFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a spool remembers of an epoch. Its records have the numbers above `base`, up to the next one's base."""
 
     epoch: str
+    base: int
+    acked_upto: int = 0  # by its own numbers, which begin at 1
+
+
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a spool remembers besides its records. The counts are of readings, since the spool was made."""
+
+    name: str
+    epochs: tuple[_EpochFacts, ...] = ()
     next_seq: int = 1
-    acked_upto: int = 0
     made_count: int = 0
     dropped_count: int = 0
     waiting_count: int = 0
     life_s: float = 0.0
     is_closed: bool = False  # and all of it is in the file itself: the WAL is not needed
 
+    def is_acked(self, seq: int) -> bool:
+        """Whether the collector has a record."""
+        epoch = next((one for one in reversed(self.epochs) if one.base < seq), None)
+        return epoch is not None and seq <= epoch.base + epoch.acked_upto
+
+
+class Epoch:
+    """One epoch's part of a spool, as a Forwarder sends from it. Numbers are the epoch's own, from 1."""
+
+    def __init__(self, spool: "Spool", facts: _EpochFacts) -> None:
+        self._spool = spool
+        self.facts = facts
+        self.end: int | None = None  # the base of the next epoch; None for the present one
+        self.low_seq: int | None = None  # of its lowest record, by the whole spool's numbers
+
+    @property
+    def epoch(self) -> str:
+        """Its name, random."""
+        return self.facts.epoch
+
+    @property
+    def last_seq(self) -> int:
+        """The number of its last record ever, by the whole spool's numbers."""
+        return self._spool.last_seq if self.end is None else self.end
+
+    @property
+    def acked_seq(self) -> int:
+        """The highest number acknowledged, by the whole spool's numbers."""
+        return self.facts.base + self.facts.acked_upto
+
+    @property
+    def low(self) -> int:
+        """The lowest number that can still be sent; the next number when there is none."""
+        return self.next_seq if self.low_seq is None else self.low_seq - self.facts.base
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next record gets, or would have got."""
+        return self.last_seq - self.facts.base + 1
+
+    @property
+    def acked_upto(self) -> int:
+        """The highest number that the collector has acknowledged, it and all below."""
+        return self.facts.acked_upto
+
+    @property
+    def made_count(self) -> int:
+        """Readings stored since the spool was made."""
+        return self._spool.made_count
+
+    @property
+    def dropped_count(self) -> int:
+        """Readings given up unsent since the spool was made."""
+        return self._spool.dropped_count
+
+    def read(self, first: int, *, max_count: int, max_bytes: int) -> list[tuple[int, Record]]:
+        """Records with contiguous numbers from the first one held at or above `first`, bounded in count and bytes.
+
+        At least one when there is any; the bytes are those of each record packed alone, so a batch is smaller.
+        """
+        return self._spool.read(self, first, max_count=max_count, max_bytes=max_bytes)
+
+    def acknowledge(self, upto: int, *, mono_s: float) -> None:
+        """Note that the collector has everything up to `upto`, and let go of what need not be kept any longer.
+
+        `upto` may go back: a collector restored from a backup asks for what it lost. Acknowledged records are kept a
+        week of running time, or until they fill half of the spool.
+        """
+        self._spool.acknowledge(self, upto, mono_s=mono_s)
+
 
 class Spool:
-    """One file, one thread. Records are numbered from 1 within an epoch, which is as old as the file.
+    """One file, one thread; the last of `epochs` is the present one, which alone grows.
 
     Whatever it does raises sqlite3.OperationalError for a disk that refuses, and any other sqlite3.DatabaseError (often
-    SpoolDamaged) for a damaged file; `is_damage` tells them apart. `mono_s` is the present monotonic time.
+    SpoolDamaged) for a damaged file; `is_damage` tells them apart. `mono_s` is the present monotonic time, and
+    `boot` the PC's present boot.
     """
 
-    def __init__(self, path: Path | None, limits: SpoolLimits, *, mono_s: float) -> None:
+    def __init__(self, path: Path | None, limits: SpoolLimits, *, boot: str, mono_s: float) -> None:
         """Open or make the spool at `path`; None keeps it in memory, for a disk that cannot be written.
 
         Raises SpoolFull when there is no room for a single record, and OSError, besides what is said above.
@@ -116,69 +208,102 @@ class Spool:
         self._file = DurableFile(path, shape, check=True)
         self._db = self._file.db
         try:
-            self._open(is_on_disk=path is not None)
+            self._open(boot, mono_s, is_on_disk=path is not None)
         except BaseException:
             self._file.close()
             raise
         self._opened_mono_s = mono_s
 
-    def _open(self, *, is_on_disk: bool) -> None:
+    def _open(self, boot: str, mono_s: float, *, is_on_disk: bool) -> None:
         facts = _read_facts(self._db)
         if facts is None:
-            facts = _Facts(epoch=secrets.token_hex(8))
+            facts = _Facts(name=secrets.token_hex(8))
             if self._db.execute("SELECT count(*) FROM record").fetchone()[0]:
                 raise SpoolDamaged("it holds records, and no facts about them")
         elif is_on_disk and not facts.is_closed and not self._file.had_wal:
             raise SpoolDamaged("its write-ahead log has gone, and the latest records with it")
-        row = self._db.execute("SELECT min(seq), max(seq), max(life_s), sum(length(body)), count(*) FROM record")
-        first, last, life_s, size, count = row.fetchone()
+        row = self._db.execute("SELECT max(seq), max(life_s), sum(length(body)), count(*) FROM record").fetchone()
+        last, life_s, size, count = row
         if last is not None and last >= facts.next_seq:
             raise SpoolDamaged(f"it holds a record {last}, and would number the next {facts.next_seq}")
         self._facts = facts
-        self._low: int = first or facts.next_seq
         self._life_at_open_s: float = max(facts.life_s, life_s or 0.0)
         self._used_bytes: int = (size or 0) + (count or 0) * _ROW_OVERHEAD_BYTES
+        self._open_epochs(boot, mono_s)
         # This also finds out whether the disk takes anything. It must be in the file itself before the first record is
         # stored: only then does a WAL that has gone show.
-        self._change(is_closed=False)
+        self._change(is_closed=False, epochs=self._epoch_facts())
         self._file.checkpoint()
         if not count and self._file.free_pages() < _TREE_PAGES:
             raise SpoolFull("the disk has no room for a spool")
 
-    @property
-    def epoch(self) -> str:
-        """The name under which the records are numbered: random, made with the file."""
-        return self._facts.epoch
+    def _open_epochs(self, boot: str, mono_s: float) -> None:
+        """Know the epochs that still hold something, and go on with the last if it is of this very boot."""
+        self.epochs: list[Epoch] = []
+        for facts in self._facts.epochs:
+            self._append_epoch(Epoch(self, facts))
+        if not self.epochs or not self._is_of(boot, mono_s):
+            self.epochs = [
+                epoch for epoch in self.epochs if epoch.facts.base < self.last_seq
+            ]  # the rest never held any
+            self._append_epoch(Epoch(self, _EpochFacts(epoch=secrets.token_hex(8), base=self.last_seq)))
+        for epoch in self.epochs:
+            self._find_low(epoch)
+        self._forget_empty()
+
+    def _is_of(self, boot: str, mono_s: float) -> bool:
+        """Whether the last record was stored in this boot."""
+        row = self._db.execute(f"{_ROW} WHERE seq = ?", (self.last_seq,)).fetchone()
+        if row is None:
+            return False
+        taken = _Row._make(row).record(_key(self._facts.name)).taken
+        # Some PCs name a boot by the second at which it began: a clock that runs backwards tells two of them apart.
+        return taken.boot == boot and taken.mono_s <= mono_s
+
+    def _append_epoch(self, epoch: Epoch) -> None:
+        if self.epochs:
+            self.epochs[-1].end = epoch.facts.base
+        self.epochs.append(epoch)
+
+    def _epoch_facts(self, *, but: Epoch | None = None, instead: _EpochFacts | None = None) -> tuple[_EpochFacts, ...]:
+        """What to remember of the epochs, one of them changed."""
+        return tuple(instead if epoch is but and instead else epoch.facts for epoch in self.epochs)
+
+    def _find_low(self, epoch: Epoch) -> None:
+        span = (epoch.facts.base, epoch.last_seq)
+        epoch.low_seq = self._db.execute("SELECT min(seq) FROM record WHERE seq > ? AND seq <= ?", span).fetchone()[0]
+
+    def _forget_empty(self) -> None:
+        """Let go of epochs of which nothing is left; the present one stays. The next change takes it to the disk."""
+        self.epochs = [epoch for epoch in self.epochs if epoch.low_seq is not None or epoch.end is None]
 
     @property
-    def low(self) -> int:
-        """The lowest number that can still be sent; the next number when there is none."""
-        return self._low
+    def present(self) -> Epoch:
+        """The epoch to which records are added."""
+        return self.epochs[-1]
 
     @property
-    def next_seq(self) -> int:
-        """The number that the next record gets."""
-        return self._facts.next_seq
-
-    @property
-    def acked_upto(self) -> int:
-        """The highest number that the collector has acknowledged, it and all below."""
-        return self._facts.acked_upto
+    def last_seq(self) -> int:
+        """The number of the last record, by the whole spool's numbers."""
+        return self._facts.next_seq - 1
 
     @property
     def made_count(self) -> int:
-        """Readings stored since the epoch began."""
+        """Readings stored since the spool was made."""
         return self._facts.made_count
 
     @property
     def dropped_count(self) -> int:
-        """Readings given up unsent since the epoch began."""
+        """Readings given up unsent since the spool was made."""
         return self._facts.dropped_count
 
     def put(self, record: Record, *, mono_s: float) -> int:
-        """Store a record durably; its number. Makes room by dropping the oldest, counted. Raises SpoolFull."""
+        """Store a record durably; its number, or its last part's. Makes room by dropping the oldest, counted.
+
+        Raises SpoolFull.
+        """
         self._append((record,), mono_s)
-        return self._facts.next_seq - 1
+        return self.present.next_seq - 1
 
     def take_over(self, records: Iterable[Record], *, mono_s: float) -> int:
         """Store many, in few transactions; how many there were. Raises SpoolFull when some of them are not stored."""
@@ -205,16 +330,16 @@ class Spool:
 
     def _append(self, records: Iterable[Record], mono_s: float) -> None:
         life_s = self._life_s(mono_s)
-        packed = [(len(record.readings), pack_record(record)) for record in records]
+        packed = [(len(part.readings), body) for record in records for part, body in _parts(record)]
         readings_count = sum(count for count, _ in packed)
         facts = self._facts
         rows = [
-            _Row(seq, life_s, count, 0, body).sealed(_key(facts.epoch))
+            _Row(seq, life_s, count, 0, body).sealed(_key(facts.name))
             for seq, (count, body) in enumerate(packed, start=facts.next_seq)
         ]
         try:
             self._file.tend()
-            self._drop_older_than(life_s - self._limits.max_age_s)
+            self._drop_older_than(life_s - self._limits.max_age_s, only_acked=False)
             self._make_room(math.ceil(sum(_pages(body) for _, body in packed)))
             facts = self._facts
             self._write(
@@ -228,6 +353,8 @@ class Spool:
                 raise
             raise SpoolFull(str(error)) from error
         self._used_bytes += sum(len(body) + _ROW_OVERHEAD_BYTES for _, body in packed)
+        if self.present.low_seq is None and rows:
+            self.present.low_seq = rows[0].seq
 
     def _write(self, statements: Iterable[tuple[str, tuple[object, ...]]], **changes: Any) -> None:  # noqa: ANN401 - fields of _Facts
         """Execute the statements and change the facts, durably, both or neither."""
@@ -256,90 +383,121 @@ class Spool:
         while self._file.free_pages() < needed:
             if self._file.grow():
                 continue
-            if self._low == self._facts.next_seq or needed > self._file.most_pages() - _TREE_PAGES:
+            is_hopeless = needed > self._file.most_pages() - _TREE_PAGES
+            if is_hopeless or not self._drop_oldest(max(_DROP_BYTES, pages * PAGE_BYTES)):
                 raise SpoolFull(f"the disk leaves the spool {self._file.size_bytes} bytes, and a record needs more")
-            self._drop_oldest(max(_DROP_BYTES, pages * PAGE_BYTES))
 
-    def _drop_older_than(self, life_s: float, upto: int | None = None) -> None:
-        """Drop from the oldest on while they are from before `life_s`, and numbered at most `upto`."""
-        while self._low < self._facts.next_seq and (upto is None or self._low <= upto):
-            row = self._db.execute("SELECT life_s FROM record WHERE seq = ?", (self._low,)).fetchone()
-            if row is None or row[0] >= life_s:
-                return
-            bound = min(self._low + _DROP_MAX_COUNT, upto or self._facts.next_seq)
-            query = "SELECT max(seq) FROM record WHERE seq <= ? AND life_s < ?"
-            self._delete_upto(self._db.execute(query, (bound, life_s)).fetchone()[0])
+    def _drop_older_than(self, life_s: float, *, only_acked: bool) -> None:
+        """Drop from the oldest on while they are from before `life_s`."""
+        for epoch in list(self.epochs):
+            upto = epoch.last_seq
+            if only_acked or epoch.acked_seq == upto:
+                upto = epoch.acked_seq
+            elif epoch.end is not None:
+                upto -= 1  # the last record stays, to carry the news of what was dropped
+            while epoch.low_seq is not None and epoch.low_seq <= upto:
+                bound = min(epoch.low_seq + _DROP_MAX_COUNT - 1, upto)
+                query = "SELECT max(seq) FROM record WHERE seq >= ? AND seq <= ? AND life_s < ?"
+                last = self._db.execute(query, (epoch.low_seq, bound, life_s)).fetchone()[0]
+                if last is None:
+                    return  # it is too young, and so is all that follows
+                self._delete_upto(epoch, last)
 
-    def _drop_oldest(self, size_bytes: int) -> None:
-        """Drop as many as make up so many bytes, and not more than _DROP_MAX_COUNT."""
-        last = self._low
-        for seq, length in self._db.execute(
-            "SELECT seq, length(body) FROM record ORDER BY seq LIMIT ?", (_DROP_MAX_COUNT,)
-        ):
-            last = seq
-            size_bytes -= length + _ROW_OVERHEAD_BYTES
-            if size_bytes <= 0:
-                break
-        self._delete_upto(last)
+    def _drop_oldest(self, size_bytes: int) -> bool:
+        """Drop as many as make up so many bytes, and not more than _DROP_MAX_COUNT; False when there are none.
 
-    def _delete_upto(self, upto: int) -> None:
-        """Delete from the oldest on; what the collector does not have is counted as dropped."""
+        First goes what the collector has. The last record of an epoch goes after all others: only a record can carry
+        the news of what was dropped.
+        """
+        for epoch in self.epochs:
+            if epoch.low_seq is not None and epoch.low_seq <= epoch.acked_seq:
+                self._drop_some(epoch, epoch.acked_seq, size_bytes)
+                return True
+        for spared_count in (1, 0):
+            for epoch in self.epochs:
+                if epoch.low_seq is not None and epoch.low_seq <= epoch.last_seq - spared_count:
+                    self._drop_some(epoch, epoch.last_seq - spared_count, size_bytes)
+                    return True
+        return False
+
+    def _drop_some(self, epoch: Epoch, upto: int, size_bytes: int) -> None:
+        last = upto
+        rows = self._db.execute(
+            "SELECT seq, length(body) FROM record WHERE seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
+            (epoch.low_seq, upto, _DROP_MAX_COUNT),
+        )
+        with contextlib.closing(rows):
+            for seq, length in rows:
+                last = seq
+                size_bytes -= length + _ROW_OVERHEAD_BYTES
+                if size_bytes <= 0:
+                    break
+        self._delete_upto(epoch, last)
+
+    def _delete_upto(self, epoch: Epoch, upto: int) -> None:
+        """Delete an epoch's oldest records; what the collector does not have is counted as dropped."""
         facts = self._facts
         size_bytes, lost_count = self._db.execute(
-            "SELECT sum(length(body) + ?), sum(iif(seq > ?, readings_count, 0)) FROM record WHERE seq <= ?",
-            (_ROW_OVERHEAD_BYTES, facts.acked_upto, upto),
+            "SELECT sum(length(body) + ?), sum(iif(seq > ?, readings_count, 0)) FROM record WHERE seq > ? AND seq <= ?",
+            (_ROW_OVERHEAD_BYTES, epoch.acked_seq, epoch.facts.base, upto),
         ).fetchone()
         self._write(
-            [("DELETE FROM record WHERE seq <= ?", (upto,))],
+            [("DELETE FROM record WHERE seq > ? AND seq <= ?", (epoch.facts.base, upto))],
             dropped_count=facts.dropped_count + (lost_count or 0),
             waiting_count=facts.waiting_count - (lost_count or 0),
+            epochs=self._epoch_facts(),
         )
         self._used_bytes -= size_bytes or 0
-        lowest = self._db.execute("SELECT min(seq) FROM record").fetchone()[0]
-        self._low = lowest or facts.next_seq
+        self._find_low(epoch)
+        self._forget_empty()
 
-    def read(self, first: int, *, max_count: int, max_bytes: int) -> list[tuple[int, Record]]:
-        """Records with contiguous numbers from the first one held at or above `first`, bounded in count and bytes.
+    # What a Forwarder does, by epoch.
 
-        At least one when there is any; the bytes are those of each record packed alone, so a batch is smaller.
-        """
+    def read(self, epoch: Epoch, first: int, *, max_count: int, max_bytes: int) -> list[tuple[int, Record]]:
+        """As `Epoch.read`."""
         taken: list[tuple[int, Record]] = []
-        size = 0
-        key = _key(self.epoch)
-        rows = self._db.execute(f"{_ROW} WHERE seq >= ? ORDER BY seq LIMIT ?", (first, max_count))
+        size = plain_size = 0
+        key = _key(self._facts.name)
+        base = epoch.facts.base
+        rows = self._db.execute(
+            f"{_ROW} WHERE seq >= ? AND seq <= ? ORDER BY seq LIMIT ?", (base + first, epoch.last_seq, max_count)
+        )
         with contextlib.closing(rows):  # a reader that stops halfway would keep the WAL from beginning anew
             for row in map(_Row._make, rows):
-                record = row.record(key)
-                size += len(row.body)
-                if taken and (size > max_bytes or row.seq != taken[-1][0] + 1):
+                record, plain_bytes = row.measured(key)
+                size, plain_size = size + len(row.body), plain_size + plain_bytes
+                is_too_much = size > max_bytes or plain_size > PLAIN_ROOM_BYTES
+                if taken and (is_too_much or row.seq - base != taken[-1][0] + 1):
                     break
-                taken.append((row.seq, record))
+                taken.append((row.seq - base, record))
         return taken
 
-    def acknowledge(self, upto: int, *, mono_s: float) -> None:
-        """Note that the collector has everything up to `upto`, and let go of what need not be kept any longer.
-
-        `upto` may go back: a collector restored from a backup asks for what it lost. Acknowledged records are kept a
-        week of running time, or until they fill half of the spool.
-        """
-        facts = self._facts
-        upto = min(upto, facts.next_seq - 1)
+    def acknowledge(self, epoch: Epoch, upto: int, *, mono_s: float) -> None:
+        """As `Epoch.acknowledge`."""
+        upto = min(upto, epoch.next_seq - 1)
+        changed = msgspec.structs.replace(epoch.facts, acked_upto=upto)
         life_s = self._life_s(mono_s)
-        between = sorted((upto, facts.acked_upto))
+        low, high = sorted((changed.base + upto, epoch.acked_seq))
         query = "SELECT coalesce(sum(readings_count), 0) FROM record WHERE seq > ? AND seq <= ?"
-        count = self._db.execute(query, between).fetchone()[0]
-        waiting_count = facts.waiting_count + (count if upto < facts.acked_upto else -count)
-        self._change(acked_upto=upto, life_s=life_s, waiting_count=waiting_count)
-        self._drop_older_than(life_s - _KEEP_ACKED_S, upto)
-        while self._used_bytes > self._limits.max_bytes // 2 and self._low <= upto:
-            self._delete_upto(min(upto, self._low + _DROP_MAX_COUNT))
+        count = self._db.execute(query, (low, high)).fetchone()[0]
+        waiting_count = self._facts.waiting_count + (count if upto < epoch.acked_upto else -count)
+        epochs = self._epoch_facts(but=epoch, instead=changed)
+        self._change(epochs=epochs, life_s=life_s, waiting_count=waiting_count)
+        epoch.facts = changed
+        self._drop_older_than(life_s - _KEEP_ACKED_S, only_acked=True)
+        while self._used_bytes > self._limits.max_bytes // 2 and self._holds_acked():
+            self._drop_oldest(_DROP_BYTES)
 
-    def waiting(self) -> Iterator[tuple[int, Record]]:
-        """All that is not yet acknowledged, oldest first, with its number."""
-        first = self.acked_upto + 1
-        while found := self.read(first, max_count=_MOVE_AT_ONCE, max_bytes=1 << 30):
-            yield from found
-            first = found[-1][0] + 1
+    def _holds_acked(self) -> bool:
+        return any(epoch.low_seq is not None and epoch.low_seq <= epoch.acked_seq for epoch in self.epochs)
+
+    def waiting(self) -> Iterator[Record]:
+        """All that is not yet acknowledged, oldest first."""
+        for epoch in self.epochs:
+            first = epoch.acked_upto + 1
+            while found := epoch.read(first, max_count=_MOVE_AT_ONCE, max_bytes=1 << 30):
+                yield from (record for _, record in found)
+                first = found[-1][0] + 1
 
     def stat(self) -> SpoolStat:
         """What is in it now."""
@@ -372,8 +530,8 @@ class SpoolReader:
         return facts
 
     def records(self) -> Iterator[tuple[int, Record]]:
-        """Everything in it, oldest first, with its number."""
-        key = _key(self._facts().epoch)
+        """Everything in it, oldest first, with its number in the whole spool."""
+        key = _key(self._facts().name)
         for row in map(_Row._make, self._db.execute(f"{_ROW} ORDER BY seq")):
             yield row.seq, row.record(key)
 
@@ -401,10 +559,10 @@ def salvage(path: Path) -> Salvaged:
             replace_first_page(path, _TABLES)
             views = _look_into(path)
     key = next((key for facts, rows in views if (key := _key_of(facts, rows)) is not None), None)
-    known = [facts for facts, _ in views if facts is not None and _key(facts.epoch) == key]
+    known = [facts for facts, _ in views if facts is not None and _key(facts.name) == key]
     facts = max(known, key=lambda one: one.next_seq, default=None)
-    acked_upto = facts.acked_upto if facts else 0
-    found = {row.seq: row for _, rows in views for row in rows if row.key() == key and row.seq > acked_upto}
+    whole = {row.seq: row for _, rows in views for row in rows if row.key() == key}
+    found = {seq: row for seq, row in whole.items() if facts is None or not facts.is_acked(seq)}
     lost_count = None
     if facts is not None and (facts.is_closed or wal_of(path).exists()):
         lost_count = max(0, facts.waiting_count - sum(row.readings_count for row in found.values()))
@@ -423,15 +581,15 @@ def _look_into(path: Path) -> "list[tuple[_Facts | None, list[_Row]]]":
 
 
 def _key_of(facts: _Facts | None, rows: "list[_Row]") -> int | None:
-    """The key of the epoch; when its name cannot be read, the one under which most rows are sealed."""
+    """The key of the spool; when its name cannot be read, the one under which most rows are sealed."""
     if facts is not None:
-        return _key(facts.epoch)
+        return _key(facts.name)
     ((key, _),) = Counter(row.key() for row in rows).most_common(1) or [(None, 0)]
     return key
 
 
 class _Row(NamedTuple):
-    """A record as it lies in the file. Its checksum tells also whether it belongs to this epoch: a WAL may not."""
+    """A record as it lies in the file. Its checksum tells also whether it belongs to this spool: a WAL may not."""
 
     seq: int
     life_s: float
@@ -455,16 +613,30 @@ class _Row(NamedTuple):
 
     def record(self, key: int) -> Record:
         """The record in it. Raises SpoolDamaged."""
+        return self.measured(key)[0]
+
+    def measured(self, key: int) -> tuple[Record, int]:
+        """The record in it, and what it measures as plain text. Raises SpoolDamaged."""
         if self.key() != key:
             raise SpoolDamaged(f"record {self.seq} is not what was written")
         try:
-            return unpack_record(self.body)
+            return unpack_measured(self.body)
         except ContractError as error:
             raise SpoolDamaged(f"record {self.seq}: {error}") from error
 
 
-def _key(epoch: str) -> int:
-    return zlib.crc32(epoch.encode())
+def _parts(record: Record) -> Iterator[tuple[Record, bytes]]:
+    """The record, packed, or the parts of one that is too large for a batch."""
+    body, half = pack_record(record), len(record.readings) // 2
+    if half and (len(body) > RECORD_MAX_BYTES or len(record.readings) > READINGS_MAX_COUNT):
+        yield from _parts(msgspec.structs.replace(record, readings=record.readings[:half]))
+        yield from _parts(msgspec.structs.replace(record, readings=record.readings[half:]))
+    else:
+        yield record, body
+
+
+def _key(name: str) -> int:
+    return zlib.crc32(name.encode())
 
 
 def _pages(body: bytes) -> float:
@@ -486,19 +658,26 @@ def _read_facts(db: sqlite3.Connection) -> _Facts | None:
 
 
 def _stat(db: sqlite3.Connection, facts: _Facts) -> SpoolStat:
-    row = db.execute(
-        "SELECT min(seq), coalesce(sum(length(body)), 0) + count(*) * ?, count(*) FILTER (WHERE seq > ?),"
-        " count(*) FILTER (WHERE seq <= ?) FROM record",
-        (_ROW_OVERHEAD_BYTES, facts.acked_upto, facts.acked_upto),
+    count, used_bytes = db.execute(
+        "SELECT count(*), coalesce(sum(length(body)), 0) + count(*) * ? FROM record", (_ROW_OVERHEAD_BYTES,)
     ).fetchone()
-    low, used_bytes, waiting_count, kept_count = row
+    ends = [*(one.base for one in facts.epochs[1:]), facts.next_seq - 1]
+    waiting_count = sum(
+        db.execute(
+            "SELECT count(*) FROM record WHERE seq > ? AND seq <= ?", (one.base + one.acked_upto, end)
+        ).fetchone()[0]
+        for one, end in zip(facts.epochs, ends, strict=True)
+    )
+    present = facts.epochs[-1]
+    low_seq = db.execute("SELECT min(seq) FROM record WHERE seq > ?", (present.base,)).fetchone()[0]
+    next_seq = facts.next_seq - present.base
     return SpoolStat(
-        epoch=facts.epoch,
-        low=low or facts.next_seq,
-        next_seq=facts.next_seq,
-        acked_upto=facts.acked_upto,
+        epoch=present.epoch,
+        low=next_seq if low_seq is None else low_seq - present.base,
+        next_seq=next_seq,
+        acked_upto=present.acked_upto,
         waiting_count=waiting_count,
-        kept_count=kept_count,
+        kept_count=count - waiting_count,
         used_bytes=used_bytes,
         made_count=facts.made_count,
         dropped_count=facts.dropped_count,

@@ -16,7 +16,7 @@ from contract.spool import Spool, SpoolLimits
 
 
 def a_spool() -> Spool:
-    return Spool(None, SpoolLimits(max_bytes=4 << 20), mono_s=0.0)
+    return Spool(None, SpoolLimits(max_bytes=4 << 20), boot="b", mono_s=0.0)
 
 
 class Desk:
@@ -33,7 +33,7 @@ class Desk:
         self.spool = a_spool()
         for _ in range(stored):
             self.store()
-        epochs = [*self.earlier, self.spool]
+        epochs = [spool.present for spool in (*self.earlier, self.spool)]
         self.forwarder = Forwarder(epochs, pace=Pace(backlog_bps=backlog_bps), chance=random.Random(1))
 
     @property
@@ -56,7 +56,7 @@ class Desk:
             yield batch
 
     def ack(self, upto: int, generation: str = "gen1", spool: Spool | None = None) -> None:
-        epoch = (spool or self.spool).epoch
+        epoch = (spool or self.spool).present.epoch
         self.forwarder.acked(Ack(epoch=epoch, upto=upto, generation=generation, collector_s=0.0), self.now)
 
 
@@ -163,7 +163,7 @@ def test_a_backlog_is_not_starved_by_live_records_that_outweigh_its_pace() -> No
         for batch in desk.batches():
             reception.receive(batch)
         desk.ack(reception.upto)
-    assert desk.spool.acked_upto == 400
+    assert desk.spool.present.acked_upto == 400
 
 
 def test_what_the_broker_took_but_the_collector_did_not_is_sent_again() -> None:
@@ -200,7 +200,7 @@ def test_a_long_backlog_does_not_pass_for_a_long_round_trip() -> None:
     desk = Desk(stored=3000, backlog_bps=1000.0)
     desk.connect()
     reception = Reception()
-    while desk.spool.acked_upto < 3000:
+    while desk.spool.present.acked_upto < 3000:
         for batch in desk.batches():
             reception.receive(batch)
         desk.ack(reception.upto)
@@ -217,7 +217,7 @@ def test_waiting_for_the_pace_is_not_taken_for_silence() -> None:
     desk.connect()
     reception = Reception()
     sent: list[int] = []
-    while desk.spool.acked_upto < 3000:
+    while desk.spool.present.acked_upto < 3000:
         for batch in desk.batches():
             sent += range(batch.first, batch.last + 1)
             reception.receive(batch)
@@ -260,7 +260,7 @@ def test_a_collector_restored_from_a_backup_is_given_what_it_forgot() -> None:
 
 def test_each_epoch_is_sent_to_its_end_the_oldest_first() -> None:
     desk = Desk(stored=5, earlier=(300, 20))
-    receptions = {spool.epoch: Reception() for spool in (*desk.earlier, desk.spool)}
+    receptions = {spool.present.epoch: Reception() for spool in (*desk.earlier, desk.spool)}
     desk.connect()
     order = []
     for _ in range(10):
@@ -271,16 +271,16 @@ def test_each_epoch_is_sent_to_its_end_the_oldest_first() -> None:
             desk.forwarder.acked(
                 Ack(epoch=batch.epoch, upto=receptions[batch.epoch].upto, generation="gen1", collector_s=0.0), desk.now
             )
-    first, second, present = (spool.epoch for spool in (*desk.earlier, desk.spool))
+    first, second, present = (spool.present.epoch for spool in (*desk.earlier, desk.spool))
     newest = [(present, 5, 5), (first, 300, 300), (second, 20, 20)]
     assert order == [*newest, (first, 1, 240), (first, 241, 299), (second, 1, 19), (present, 1, 4)]
-    assert [spool.acked_upto for spool in (*desk.earlier, desk.spool)] == [300, 20, 5]
+    assert [spool.present.acked_upto for spool in (*desk.earlier, desk.spool)] == [300, 20, 5]
 
 
 def test_a_collector_unknown_so_far_is_asked_about_epochs_acknowledged_long_ago() -> None:
     desk = Desk(earlier=(30,))
     (old,) = desk.earlier
-    old.acknowledge(30, mono_s=0.0)
+    old.present.acknowledge(30, mono_s=0.0)
     desk.connect()
     desk.store()
     assert desk.send() == [(1, 1)]
@@ -312,8 +312,8 @@ def test_an_epoch_that_is_not_answered_holds_up_no_other() -> None:
         desk.send()
         desk.ack(50, spool=good)
         desk.ack(50)
-    assert good.acked_upto == desk.spool.acked_upto == 50
-    assert stuck.acked_upto == 0
+    assert good.present.acked_upto == desk.spool.present.acked_upto == 50
+    assert stuck.present.acked_upto == 0
 
 
 def test_an_older_ack_of_the_same_collector_changes_nothing() -> None:
@@ -323,7 +323,7 @@ def test_an_older_ack_of_the_same_collector_changes_nothing() -> None:
     desk.ack(10)
     desk.ack(4)
     assert desk.send() == []
-    assert desk.spool.acked_upto == 10
+    assert desk.spool.present.acked_upto == 10
 
 
 def test_an_ack_of_another_epoch_is_not_ours() -> None:
@@ -331,7 +331,7 @@ def test_an_ack_of_another_epoch_is_not_ours() -> None:
     desk.connect()
     desk.send()
     desk.forwarder.acked(Ack(epoch="0" * 16, upto=2, generation="gen1", collector_s=0.0), desk.now)
-    assert desk.spool.acked_upto == 0
+    assert desk.spool.present.acked_upto == 0
 
 
 def test_an_ack_of_more_than_we_made_deletes_nothing_to_come() -> None:
@@ -339,7 +339,7 @@ def test_an_ack_of_more_than_we_made_deletes_nothing_to_come() -> None:
     desk.connect()
     desk.send()
     desk.ack(1000)
-    assert desk.spool.acked_upto == 2
+    assert desk.spool.present.acked_upto == 2
 
 
 def test_half_an_hour_of_deafness_ends_the_program_but_idleness_does_not() -> None:
@@ -364,7 +364,7 @@ def test_dropped_records_raise_the_low_water_mark_that_travels() -> None:
             mono_s=0.0,
         )
     desk.connect()
-    low = desk.spool.low
+    low = desk.spool.present.low
     reception, lost = Reception(), []
     for _ in range(2000):
         desk.mono_s += 1.0
@@ -388,7 +388,7 @@ def test_over_a_link_that_loses_repeats_and_reorders_everything_arrives_once(see
     up = False
     for _ in range(3000):
         desk.mono_s += chance.uniform(0.1, 10.0)
-        if chance.random() < 0.3 and desk.spool.next_seq < 500:
+        if chance.random() < 0.3 and desk.spool.present.next_seq < 500:
             desk.store()
         if chance.random() < 0.05:
             desk.forwarder.disconnected()
@@ -413,5 +413,5 @@ def test_over_a_link_that_loses_repeats_and_reorders_everything_arrives_once(see
         for batch in desk.batches():
             arrived += list(reception.receive(batch).new)
             desk.ack(reception.upto)
-    assert sorted(arrived) == list(range(1, desk.spool.next_seq))
+    assert sorted(arrived) == list(range(1, desk.spool.present.next_seq))
     assert desk.spool.stat().waiting_count == 0
