@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 _GRACE_S = 1.0
 _LARGEST = 1e18
+_WHOLE_FROM = 1000
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,7 @@ async def take_reading(name: str, probe: Probe, clock: Clock) -> Taken:
 
 
 def sound(values: Values) -> Values:
-    """The values that are numbers, to six digits: more is noise, and noise costs bytes on a metered link."""
+    """The values that are numbers, to four digits, and whole from 1000 on: more is noise, which a metered link pays."""
     sound: Values = {}
     for name, value in values.items():
         if isinstance(value, bool):
@@ -55,7 +56,7 @@ def sound(values: Values) -> Values:
         elif isinstance(value, int) and abs(value) < _LARGEST:
             sound[name] = value
         elif isinstance(value, float) and math.isfinite(value) and abs(value) < _LARGEST:
-            sound[name] = float(f"{value:.6g}")
+            sound[name] = float(round(value)) if abs(value) >= _WHOLE_FROM else float(f"{value:.4g}")
     return sound
 
 

@@ -84,11 +84,14 @@ def test_whole_numbers_stay_whole_and_yes_is_one() -> None:
     assert [type(value) for value in taken.values()] == [int, int, int, float]
 
 
-def test_numbers_travel_with_six_digits() -> None:
-    """More is noise, and noise costs bytes on a metered link."""
-    assert take(MadeProbe(does=lambda: {"a_ms": 12.3456789, "b_ms": 0.000123456789})).reading.values == {
-        "a_ms": 12.3457,
-        "b_ms": 0.000123457,
+def test_numbers_travel_with_four_digits_and_whole_from_a_thousand_on() -> None:
+    """More is noise, and noise costs bytes on a metered link; a runtime of days keeps its seconds."""
+    values = {"a_ms": 12.3456789, "b_ms": 0.000123456789, "c_s": 654321.987, "d_celsius": -1234.5678}
+    assert take(MadeProbe(does=lambda: values)).reading.values == {
+        "a_ms": 12.35,
+        "b_ms": 0.0001235,
+        "c_s": 654322.0,
+        "d_celsius": -1235.0,
     }
 
 
