@@ -320,13 +320,13 @@ def _message(page: _Page, subject: str, words: _Words, *, sender: str, recipient
     message["To"] = _address(recipient.address, recipient.name)
     message["Subject"] = _tidy(subject)
     message["Date"] = format_datetime(_in_vietnam(words.now))
-    message["Content-Language"] = words.language
     # Nobody's holiday reply comes back (RFC 3834; the second is Exchange's). No "Precedence: bulk" and no List-Id:
     # both put a letter among the advertisements.
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(_as_text(page))
     message.add_alternative(_as_html(page, subject, words.language), subtype="html")
+    message["Content-Language"] = words.language  # last: to set the content clears all headers about it
     return message
 
 

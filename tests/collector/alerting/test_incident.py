@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.alerting.incident import ENDED_KEPT_S, Change, Incident, Incidents, Policy
@@ -243,6 +243,7 @@ SPELLS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(SPELLS)
 def test_whatever_happens_incidents_open_and_end_by_turns_and_only_after_their_waits(
     spells: list[tuple[tuple[Finding, ...], int, int]],
