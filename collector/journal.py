@@ -1,30 +1,47 @@
 """The collector's disk queue: what is acknowledged to an agent is here, durably, before the ack leaves.
 
-SQLite in WAL mode with synchronous FULL. One thread writes; each sink reads through a connection of its own.
+What was committed survives a power cut, and a full disk stops nothing but new records (`contract/durable_file.py`).
+One thread writes; each sink reads through a connection of its own. A record that is not what was written is never
+given out: the journal then says that it is damaged, and the next start salvages it (`collector/recovery.py`).
 """
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from collector.derived import OWN_NAME
 from collector.ledger import SLOT_S, Account, Evidence, Lost, Tally, Word
 from contract.batch import pack_record, unpack_record
+from contract.durable_file import PAGE_BYTES, DurableFile, Shape, is_damage, is_full, read_only_uri
 from contract.reading import Record
 
 QUARANTINE_MAX_COUNT: Final = 1000
+MAX_BYTES: Final = 16 << 30
+"""How large the journal may become when nobody says otherwise."""
+_LEAST_BYTES: Final = 1 << 20
 _LEDGER_KEPT_S: Final = 60 * 86400.0
 _QUARANTINE_BODY_BYTES: Final = 16 * 1024
+_FIRST_BYTES: Final = 4 << 20
+_STEP_BYTES: Final = 4 << 20
+_CHECKPOINT_PAGES: Final = 1000
+_CACHE_BYTES: Final = 8 << 20
+_MARGIN_PAGES: Final = 64  # what is left when records are refused: for all else, and for deleting
+_PAGES_A_RECORD: Final = 4  # a guess, and more than it is
+_PRUNED_AT_ONCE: Final = 250  # touches at most some hundred pages of the index: the WAL has room for it on a full disk
+IDS_SKIPPED: Final = 1_000_000
+"""When ids may have been given out that the file knows nothing of: more than can have been."""
 
-_TABLES: Final = """
+TABLES: Final = """
 CREATE TABLE IF NOT EXISTS kept (
     id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never reused: sinks remember how far they are by it
     agent TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
     room TEXT NOT NULL, province TEXT NOT NULL,
     arrived_s REAL NOT NULL, taken_s REAL NOT NULL, sure INTEGER NOT NULL,
     body BLOB NOT NULL,
+    crc INTEGER NOT NULL,                   -- over all but the id
     UNIQUE (agent, epoch, seq)
 );
 CREATE INDEX IF NOT EXISTS kept_by_arrival ON kept (arrived_s);
@@ -60,6 +77,7 @@ CREATE TABLE IF NOT EXISTS word (          -- what agents said of themselves, or
     agent TEXT NOT NULL, at_s REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
     PRIMARY KEY (agent, at_s)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quarantine (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     arrived_s REAL NOT NULL, agent TEXT NOT NULL, topic TEXT NOT NULL, why TEXT NOT NULL, body BLOB NOT NULL
@@ -128,35 +146,108 @@ class Quarantined(NamedTuple):
     body: bytes
 
 
-class Journal:
-    """The one writer's side."""
+class JournalFull(sqlite3.OperationalError):
+    """No new record can be kept before old ones go: how large the journal is, and may be."""
 
-    def __init__(self, path: Path) -> None:
+    sqlite_errorcode = sqlite3.SQLITE_FULL
+
+
+class JournalDamaged(sqlite3.DatabaseError):
+    """A record in it is not what was written."""
+
+
+class Journal:
+    """The one writer's side. Raises sqlite3.Error for a disk that refuses, a journal at its cap, and a damaged one."""
+
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, check: bool = False) -> None:
+        """Open or make it. With `check` all of it is looked at; WAL and ballast come on top of `max_bytes`."""
         self.path = path
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=-1; PRAGMA busy_timeout=10000;"
-            "PRAGMA cache_size=-8192;" + _TABLES
-        )
+        is_new = not path.exists()
+        self._file = DurableFile(path, _shape(max_bytes), check=check)
+        self._db = self._file.db
+        self._spare_pages = 0
+        self._damage = ""
+        try:
+            if not is_new and not self._file.had_wal and not self._is_closed():
+                # The WAL has gone, or this is a copy of a running journal: ids above the last may have been given out.
+                self.skip_ids(IDS_SKIPPED)
+            self._set_closed(0)
+            self._file.checkpoint()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _is_closed(self) -> bool:
+        row = self._db.execute("SELECT value FROM fact WHERE name = 'is_closed'").fetchone()
+        return row is None or bool(row[0])
+
+    def _set_closed(self, value: int) -> None:
+        def work() -> None:
+            self._db.execute("INSERT OR REPLACE INTO fact VALUES ('is_closed', ?)", (value,))
+
+        self._file.write(work)
+
+    def skip_ids(self, count: int) -> None:
+        """Let so many ids of records be given to none."""
+        with self._file.transaction():
+            self._db.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'kept'", (count,))
+
+    @property
+    def damage(self) -> str:
+        """What was found to be damaged in it, by whichever thread; empty when nothing was. A new start mends it."""
+        return self._damage
+
+    def _note(self, error: sqlite3.Error) -> None:
+        """Leave word of a damage for the next start, which may not come upon it by itself."""
+        if is_damage(error) and not self._damage:
+            self._damage = str(error)
+            with contextlib.suppress(OSError):
+                mark_of(self.path).write_text(self._damage, encoding="utf-8")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything inside is durable when it ends, or did not happen."""
-        self._db.execute("BEGIN IMMEDIATE")
         try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            self._prepare()
+            with self._file.transaction():
+                yield
+        except JournalFull:
             raise
-        self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._note(error)
+            if isinstance(error, sqlite3.OperationalError) and is_full(error):
+                self._file.relieve()  # what is tried next finds a WAL that begins anew
+            raise
+
+    def _prepare(self) -> None:
+        """Have room in advance. It is taken within a transaction only when one is very large."""
+        self._file.tend()
+        if not self._file.is_whole:
+            self._file.checkpoint()  # a WAL that the disk has left too short must begin anew each time
+        self._spare_pages = self._file.free_pages()
+        if self._spare_pages < 2 * _MARGIN_PAGES and self._file.grow():
+            self._spare_pages = self._file.free_pages()
+
+    def _take_room(self, size_bytes: int) -> None:
+        """Make sure that a record finds pages, with a margin for what need not be refused. Raises JournalFull."""
+        pages = size_bytes // PAGE_BYTES + _PAGES_A_RECORD
+        self._spare_pages -= pages
+        if self._spare_pages >= _MARGIN_PAGES:
+            return
+        self._spare_pages = self._file.free_pages() - pages
+        while self._spare_pages < _MARGIN_PAGES:
+            if not self._file.grow():
+                raise JournalFull(f"the journal has {self._file.size_bytes} bytes, and cap or disk leave it no more")
+            self._spare_pages = self._file.free_pages() - pages
 
     def keep(self, kept: Kept) -> bool:
         """Add a record (its `id` is ignored); False when it is here already, which changes nothing."""
+        row = (*kept[1:9], pack_record(kept.record))
+        self._take_room(len(row[-1]))
         cursor = self._db.execute(
-            "INSERT OR IGNORE INTO kept (agent, epoch, seq, room, province, arrived_s, taken_s, sure, body)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*kept[1:9], pack_record(kept.record)),
+            "INSERT OR IGNORE INTO kept (agent, epoch, seq, room, province, arrived_s, taken_s, sure, body, crc)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, _crc(row)),
         )
         if cursor.rowcount != 1:
             return False
@@ -245,6 +336,7 @@ class Journal:
     def save_quarantined(self, arrived_s: float, agent: str, topic: str, why: str, body: bytes) -> None:
         """Put a bad message aside; the oldest beyond QUARANTINE_MAX_COUNT go."""
         row = (arrived_s, agent, topic, why[:500], body[:_QUARANTINE_BODY_BYTES])
+        self._take_room(len(row[-1]))
         cursor = self._db.execute("INSERT INTO quarantine (arrived_s, agent, topic, why, body) VALUES (?,?,?,?,?)", row)
         self._db.execute("DELETE FROM quarantine WHERE id <= ?", ((cursor.lastrowid or 0) - QUARANTINE_MAX_COUNT,))
 
@@ -279,28 +371,61 @@ class Journal:
 
     def since(self, arrived_s: float) -> Iterator[Kept]:
         """Records that arrived after a moment, in order of arrival: to rebuild what was known."""
-        rows = self._db.execute("SELECT * FROM kept WHERE arrived_s > ? ORDER BY id", (arrived_s,))
-        yield from map(_kept, rows)
+        with _noting(self._note):
+            for row in self._db.execute("SELECT * FROM kept WHERE arrived_s > ? ORDER BY id", (arrived_s,)):
+                yield _kept(row)
 
     def last_id(self) -> int:
         """Id of the newest record ever kept, 0 when there was none."""
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'kept'").fetchone()
         return row[0] if row else 0
 
-    def prune(self, *, fed_id: int, before_s: float, at_most: int = 5000) -> int:
+    def prune(self, *, fed_id: int, before_s: float, at_most: int = 20_000) -> int:
         """Let go of records that every sink has (ids up to `fed_id`) and that arrived before a moment; how many went.
 
-        What lies ahead of a stream's `upto` stays: it is what tells a repeat from something new.
+        When the journal can grow no more, younger ones go as well, until a quarter of it is free. What lies ahead of a
+        stream's `upto` stays: it is what tells a repeat from something new. Best not within a transaction: a small one
+        of its own needs little of the WAL, and a full disk has no more.
         """
-        cursor = self._db.execute(
+        if self._db.in_transaction:
+            return self._prune(fed_id, before_s, at_most)
+        count = 0
+        try:
+            self._file.write(lambda: self._prune_tally(before_s))
+            while count < at_most:
+                gone = self._prune_slice(fed_id, before_s, min(_PRUNED_AT_ONCE, at_most - count))
+                count += gone
+                if gone < _PRUNED_AT_ONCE:
+                    break
+        except sqlite3.Error as error:
+            self._note(error)
+            raise
+        return count
+
+    def _prune_slice(self, fed_id: int, before_s: float, at_most: int) -> int:
+        gone = 0
+
+        def work() -> None:
+            nonlocal gone
+            gone = self._prune(fed_id, float("inf") if self._is_crowded() else before_s, at_most)
+
+        self._file.write(work)
+        return gone
+
+    def _is_crowded(self) -> bool:
+        return not self._file.can_grow and 4 * self._file.free_pages() * PAGE_BYTES < self._file.size_bytes
+
+    def _prune(self, fed_id: int, before_s: float, at_most: int) -> int:
+        return self._db.execute(
             "DELETE FROM kept WHERE id IN (SELECT kept.id FROM kept LEFT JOIN stream USING (agent, epoch)"
             " WHERE kept.id <= ? AND kept.arrived_s < ? AND kept.seq <= coalesce(stream.upto, kept.seq)"
             " ORDER BY kept.id LIMIT ?)",
             (fed_id, before_s, at_most),
-        )
+        ).rowcount
+
+    def _prune_tally(self, before_s: float) -> None:
         slot = int((before_s - _LEDGER_KEPT_S) // SLOT_S)
         self._db.execute("DELETE FROM tally WHERE slot < ? AND agent IN (SELECT agent FROM stored)", (slot,))
-        return cursor.rowcount
 
     def forget(self, before_s: float) -> None:
         """Let go of epochs and boots that were not heard of since: every boot of every PC adds one of each."""
@@ -319,35 +444,85 @@ class Journal:
 
     def reader(self) -> "JournalReader":
         """A reader of its own for one more thread."""
-        return JournalReader(self.path)
+        return JournalReader(self.path, self._note)
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+        """Let go of the file. Readers are to be closed before."""
+        with contextlib.suppress(sqlite3.DatabaseError):
+            self._file.checkpoint()
+            self._set_closed(1)
+            self._file.checkpoint()
+        self._file.close()
 
 
 class JournalReader:
-    """One sink's side: reads what is kept, in order of id. The connection is made at first use, in the using thread."""
+    """One sink's side: reads what is kept, in order of id. Raises sqlite3.Error."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    def __init__(self, path: Path, on_error: Callable[[sqlite3.Error], None] = lambda _: None) -> None:
+        self._db = sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA busy_timeout=10000")
+        self._on_error = on_error
 
     def after(self, after_id: int, limit: int) -> list[Kept]:
         """Records with an id above `after_id`, ascending, at most `limit`."""
-        rows = self._db.execute("SELECT * FROM kept WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit))
-        return [_kept(row) for row in rows]
+        with _noting(self._on_error):
+            rows = self._db.execute("SELECT * FROM kept WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit))
+            return [_kept(row) for row in rows]
 
     def last_id(self) -> int:
         """Id of the newest record, 0 when there is none."""
-        last: int = self._db.execute("SELECT coalesce(max(id), 0) FROM kept").fetchone()[0]
-        return last
+        with _noting(self._on_error):
+            last: int = self._db.execute("SELECT coalesce(max(id), 0) FROM kept").fetchone()[0]
+            return last
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
 
-def _kept(row: tuple[int, str, str, int, str, str, float, float, int, bytes]) -> Kept:
-    number, agent, epoch, seq, room, province, arrived_s, taken_s, sure, body = row
+@contextlib.contextmanager
+def _noting(on_error: Callable[[sqlite3.Error], None]) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        on_error(error)
+        raise
+
+
+def _kept(row: tuple[int, str, str, int, str, str, float, float, int, bytes, int]) -> Kept:
+    number, agent, epoch, seq, room, province, arrived_s, taken_s, sure, body, crc = row
+    if _crc(row[1:10]) != crc:
+        raise JournalDamaged(f"record {number} is not what was written")
     return Kept(number, agent, epoch, seq, room, province, arrived_s, taken_s, bool(sure), unpack_record(body))
+
+
+def _crc(row: Sequence[Any]) -> int:
+    """The checksum over a row of `kept`, from agent to body. Raises JournalDamaged when a blob has become a text."""
+    *rest, sure, body = row
+    try:
+        return zlib.crc32("\0".join(map(repr, (*rest, int(sure)))).encode() + body)
+    except (TypeError, ValueError) as error:
+        raise JournalDamaged(f"a record is not what was written: {error}") from error
+
+
+def is_sound(row: Sequence[Any]) -> bool:
+    """Whether a row of `kept` is what was written."""
+    with contextlib.suppress(JournalDamaged):
+        return bool(_crc(row[1:10]) == row[10])
+    return False
+
+
+def _shape(max_bytes: int) -> Shape:
+    return Shape(
+        tables=TABLES,
+        cap_bytes=max(max_bytes, _LEAST_BYTES),
+        first_bytes=_FIRST_BYTES,
+        step_bytes=_STEP_BYTES,
+        checkpoint_pages=_CHECKPOINT_PAGES,
+        cache_bytes=_CACHE_BYTES,
+    )
+
+
+def mark_of(path: Path) -> Path:
+    """The file that tells the next start of a damage."""
+    return path.with_suffix(".damaged")

@@ -418,11 +418,11 @@ class Pipeline:
     def _prune(self, now: float) -> None:
         before_s = now - self._keep_s
         try:
-            with self._journal.transaction():
-                self._journal.prune(fed_id=self._fed_id(), before_s=before_s)
-                if abs(now - self._forgot_s) >= _FORGET_EVERY_S:
-                    self._forgot_s = now
+            self._journal.prune(fed_id=self._fed_id(), before_s=before_s)  # in small transactions of its own
+            if abs(now - self._forgot_s) >= _FORGET_EVERY_S:
+                with self._journal.transaction():
                     self._journal.forget(now - _FORGET_S)
+                self._forgot_s = now
         except sqlite3.Error:
             log.exception("the journal refused to let go of what is old")
             self.problems.add("journal_refuses")

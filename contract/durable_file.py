@@ -32,6 +32,7 @@ _GROW_AGAIN_AFTER: Final = 10  # requests, once the disk refused although it had
 _LOCK_BYTE: Final = 1 << 30  # SQLite locks bytes here, and Windows refuses to write to them; no page lies here
 _READ_WRITE: Final = os.O_RDWR | getattr(os, "O_BINARY", 0)
 _FULL: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+_CORRUPT: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNREADABLE: Final = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 GROWING: Final = "CREATE TABLE IF NOT EXISTS growing (x BLOB);"
 """A table that takes pages and gives them back. It is empty."""
@@ -65,7 +66,8 @@ class DurableFile:
         self._shape = shape
         self._ballast = path.with_suffix(".ballast") if path else None
         self._keeper: sqlite3.Connection | None = None
-        self._is_whole = path is None  # ballast and WAL are as long as they should be
+        self.is_whole = path is None
+        """Whether ballast and WAL are as long as they should be."""
         self._patience_count = 0
         self.had_wal = path is not None and _size_bytes(wal_of(path)) > _WAL_HEADER_BYTES
         try:
@@ -95,7 +97,8 @@ class DurableFile:
         mode = self.db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != ("wal" if self._path else "memory"):
             raise sqlite3.OperationalError(f"no write-ahead log is possible here, only {mode!r}")
-        self.db.execute(f"PRAGMA journal_size_limit={self._shape.wal_bytes}")
+        # A reader that took its time, or one huge transaction, may have made the WAL much longer than it needs to be.
+        self.db.execute(f"PRAGMA journal_size_limit={8 * self._shape.wal_bytes}")
         self.db.execute(f"PRAGMA wal_autocheckpoint={self._shape.checkpoint_pages}")
         if check and (found := self.db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(found)
@@ -193,8 +196,13 @@ class DurableFile:
         self.tend()
 
     @property
-    def may_grow(self) -> bool:
-        """Whether the cap leaves room for one step more."""
+    def can_grow(self) -> bool:
+        """Whether cap and disk have room for one step more."""
+        step_bytes = self._shape.step_bytes
+        return self._may_grow and self._free_disk_bytes() >= SPARE_DISK_BYTES + 2 * step_bytes
+
+    @property
+    def _may_grow(self) -> bool:
         return self._path is not None and self.size_bytes + self._shape.step_bytes <= self._shape.cap_bytes
 
     def grow(self) -> bool:
@@ -202,7 +210,7 @@ class DurableFile:
         if self._patience_count > 0:
             self._patience_count -= 1
             return False
-        return self.may_grow and self._grow_to(self.size_bytes + self._shape.step_bytes, spare_bytes=SPARE_DISK_BYTES)
+        return self._may_grow and self._grow_to(self.size_bytes + self._shape.step_bytes, spare_bytes=SPARE_DISK_BYTES)
 
     def _grow_to(self, target_bytes: int, *, spare_bytes: int) -> bool:
         more_bytes = target_bytes - self.size_bytes
@@ -250,7 +258,7 @@ class DurableFile:
 
     def tend(self) -> None:
         """Lay what was given up anew, once the disk has room again. Cheap when there is nothing to do."""
-        if self._is_whole or self._path is None:
+        if self.is_whole or self._path is None:
             return
         if self._patience_count > 0:
             self._patience_count -= 1
@@ -269,7 +277,7 @@ class DurableFile:
         except OSError:
             self._patience_count = _GROW_AGAIN_AFTER
         else:
-            self._is_whole = True
+            self.is_whole = True
 
     def _lay_ballast(self) -> None:
         if self._ballast is None or _size_bytes(self._ballast) >= BALLAST_BYTES:
@@ -282,7 +290,7 @@ class DurableFile:
     def _drop_ballast(self) -> bool:
         if self._ballast is None or not self._ballast.exists():
             return False
-        self._is_whole = False
+        self.is_whole = False
         with contextlib.suppress(OSError):
             self._ballast.unlink()
         return True
@@ -330,10 +338,10 @@ def is_full(error: sqlite3.OperationalError) -> bool:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether an error means that the file is not what was written, or cannot be read: not that the disk refuses."""
-    if not isinstance(error, sqlite3.OperationalError):
-        return isinstance(error, sqlite3.DatabaseError)
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # none: Python could not decode a text
-    return code & 0xFF == sqlite3.SQLITE_ERROR or code in _UNREADABLE
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # said by ourselves, or by Python of a text that it cannot decode
+        return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError)
+    return code & 0xFF in _CORRUPT or code in _UNREADABLE
 
 
 def wal_of(path: Path) -> Path:

@@ -256,7 +256,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small disk needs root")
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)], check=True)
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
@@ -270,13 +270,16 @@ def test_a_disk_that_was_full_is_written_again_once_it_has_room(small_disk: Path
             while True:
                 file.write(b"\0" * 4096)
         kept, refused_count = [1], 0
-        for seq in range(2, 400):
+        for seq in range(2, 50_000):
+            if refused_count > 10:
+                break
             try:
                 keep(journal, a_kept(seq, detail=os.urandom(90).hex()))
                 kept.append(seq)
             except sqlite3.Error:
                 refused_count += 1
         assert refused_count > 10
+        assert len(kept) > 100, "room taken in advance is used up before anything is refused"
         filler.unlink()
-        keep(journal, a_kept(1000))
-        assert seqs(journal) == [*kept, 1000]
+        keep(journal, a_kept(100_000))
+        assert seqs(journal) == [*kept, 100_000]
