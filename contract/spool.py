@@ -230,6 +230,8 @@ class Spool:
         self._life_at_open_s: float = max(facts.life_s, life_s or 0.0)
         self._used_bytes: int = (size or 0) + (count or 0) * _ROW_OVERHEAD_BYTES
         self._open_epochs(boot, mono_s)
+        if self._count_waiting() != facts.waiting_count:
+            raise SpoolDamaged(f"{facts.waiting_count} readings should be waiting in it, not {self._count_waiting()}")
         # This also finds out whether the disk takes anything. It must be in the file itself before the first record is
         # stored: only then does a WAL that has gone show.
         self._change(is_closed=False, epochs=self._epoch_facts())
@@ -259,6 +261,11 @@ class Spool:
         taken = _Row._make(row).record(_key(self._facts.name)).taken
         # Some PCs name a boot by the second at which it began: a clock that runs backwards tells two of them apart.
         return taken.boot == boot and taken.mono_s <= mono_s
+
+    def _count_waiting(self) -> int:
+        query = "SELECT coalesce(sum(readings_count), 0) FROM record WHERE seq > ? AND seq <= ?"
+        spans = ((epoch.acked_seq, epoch.last_seq) for epoch in self.epochs)
+        return sum(self._db.execute(query, span).fetchone()[0] for span in spans)
 
     def _append_epoch(self, epoch: Epoch) -> None:
         if self.epochs:

@@ -186,10 +186,13 @@ def test_a_disk_that_comes_back_as_it_was_gives_no_number_out_twice(tmp_path: Pa
     spool = open_spool(tmp_path / "spool.db", boot="installing")
     spool.put(a_record(0, boot="installing"), mono_s=0.0)
     spool.close()
-    image = (tmp_path / "spool.db").read_bytes()
+    image = {path: path.read_bytes() for path in tmp_path.iterdir()}
     seen: dict[tuple[str, int], Record] = {}
     for boot in ("monday", "tuesday", "wednesday"):
-        (tmp_path / "spool.db").write_bytes(image)
+        for path in tmp_path.iterdir():
+            path.unlink()
+        for path, content in image.items():
+            path.write_bytes(content)
         spool = open_spool(tmp_path / "spool.db", boot=boot)
         for number in range(3):
             spool.put(a_record(number, boot=boot), mono_s=0.0)

@@ -7,16 +7,23 @@ any length and any name may be there in the new state, or in any of the states i
 
 import random
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+import pytest
 
 from tests.support.debian import require
 
 T = TypeVar("T")
 
+STATES: Final = 150
+LONG_STATES: Final = 5000
 SECTOR_BYTES: Final = 512
 _TRACED: Final = (
     "openat,close,dup,dup2,dup3,lseek,write,pwrite64,writev,pwritev,fsync,fdatasync,sync_file_range,ftruncate,truncate,"
@@ -223,6 +230,7 @@ class Recording:
     """What one or more programs, one after the other, asked of the files in one folder."""
 
     def __init__(self, folder: Path, marks: Path) -> None:
+        folder.mkdir()
         self._folder = folder
         self._marks = marks
         self._programs: list[list[Call]] = []
@@ -255,3 +263,42 @@ class Recording:
                 while places and places[-1] == played:
                     places.pop()
                     yield disk
+
+
+class TryCuts(Protocol):
+    """Cuts the power so many times, and gives the first fault of each disk on which there is one."""
+
+    def __call__(
+        self, recording: Recording, faults_of: Callable[[Path, list[str]], Iterator[str]], states: int, /
+    ) -> list[str]:
+        """`faults_of` looks at the disk in a folder, and knows what the program had marked before the cut."""
+        ...
+
+
+@pytest.fixture
+def try_cuts(tmp_path: Path) -> Iterator[TryCuts]:
+    # Thousands of small disks, in memory where the machine can: a sync there costs nothing.
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    states_folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else tmp_path))
+
+    def run(recording: Recording, faults_of: Callable[[Path, list[str]], Iterator[str]], states: int) -> list[str]:
+        chance = random.Random(states)
+        found = []
+        for number, disk in enumerate(recording.cuts(states, chance)):
+            state = states_folder / str(number)
+            state.mkdir()
+            disk.after_cut(state, chance)
+            found += list(faults_of(state, disk.marks))[:1]
+            shutil.rmtree(state)
+        return found
+
+    yield run
+    shutil.rmtree(states_folder)
+
+
+def show(capsys: pytest.CaptureFixture[str], what: str, states: int, faults: list[str]) -> None:
+    """Print one row of the summary, whatever pytest captures: states, and how many show which fault."""
+    kinds = Counter(fault.partition(":")[0] for fault in faults)
+    row = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "0 faults"
+    with capsys.disabled():
+        print(f"\n{what}: {states} power cuts, {row}")  # noqa: T201 - the figures are wanted in the log of a long run
