@@ -430,8 +430,6 @@ class Mailer:
         broken_count = 0
         while not self._stopping.is_set() and (due := self._outbox.due(now, _AT_ONCE)):
             broken_count = self._send(due, now, broken_count)
-            if broken_count >= _BROKEN_IN_A_ROW:
-                return
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -458,7 +456,10 @@ class Mailer:
         return _LOOK_EVERY_S if next_s is None else min(_LOOK_EVERY_S, max(1.0, next_s - self._clock_s()))
 
     def _send(self, due: tuple[DueLetter, ...], now: float, broken_count: int) -> int:
-        """Try these over one connection; how often in a row the connection has broken over a letter."""
+        """Try these over one connection; how often in a row the connection has broken over a letter.
+
+        Whatever happens, at least one of them is due no more.
+        """
         way = open_way(self._settings)
         assert way is not None  # noqa: S101 - for mypy: with mode none nothing is sent
         self._way = way
@@ -480,7 +481,6 @@ class Mailer:
                     self._note_back()
         except RelayFailed as error:
             self._note_lost(error, now, tried=True)
-            return _BROKEN_IN_A_ROW
         finally:
             self._way = None
         return broken_count

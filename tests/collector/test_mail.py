@@ -164,6 +164,15 @@ def test_a_letter_goes_over_tls_after_a_login(security: str, post: Post, mail_re
     assert len(relay.greetings) == (2 if late else 1), "what was learned before TLS is asked again"
 
 
+def test_a_letter_goes_over_starttls_to_a_relay_that_wants_no_login(
+    post: Post, mail_relay: StartRelay, trust: Trust
+) -> None:
+    relay = mail_relay(starttls=trust.server)
+    post.put(to(PAO))
+    post.mailer(settings_for(relay, security="starttls", ca=str(trust.ca))).send_due()
+    assert post.states() == [("sent", "250 2.0.0 taken")]
+
+
 def test_the_relay_is_greeted_with_a_name_or_an_address(post: Post, mail_relay: StartRelay) -> None:
     relay = mail_relay()
     for helo in ("giam-sat.example.vn", ""):

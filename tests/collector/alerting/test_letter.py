@@ -461,7 +461,12 @@ def test_no_name_becomes_html() -> None:
     sly = "<script>alert(1)</script>"
     facts = replace(FACTS, name=sly, place=(sly,), contacts=(replace(PAO, name=sly),))
     message = compose(
-        notice(recipient=replace(PAO, name=sly)), facts, "vi", sender=SENDER, now=NOW_S, base_url=f'{PAGES}/"{sly}'
+        notice(incident(replace(LOSSY, target=f"lesson.{sly}")), recipient=replace(PAO, name=sly)),
+        facts,
+        "vi",
+        sender=SENDER,
+        now=NOW_S,
+        base_url=f'{PAGES}/"{sly}',
     )
     html = html_of(message)
     assert "<script" not in html
