@@ -47,6 +47,8 @@ BENCH_PACKAGES = {
     **TEST_PACKAGES,
     "collectd-core": ("collectd", "a peer to compare with"),
     "zabbix-agent2": ("zabbix_agent2", "a peer to compare with"),
+    "oping": ("oping", "brings the library that collectd's pings need"),
+    "snmpd": ("snmpd", "devices to ask"),
 }
 PROGRAM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/lib/nut")
 POLICY = Path("/usr/sbin/policy-rc.d")

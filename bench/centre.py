@@ -13,7 +13,7 @@ from typing import Final
 from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
 from collector.database import open_database, sqlite_url
-from collector.inlet import read_arrival
+from collector.inlet import LinkArrival, read_arrival
 from collector.journal import Journal
 from collector.pipeline import Pipeline
 from collector.registry import Registry, RegistryView
@@ -83,8 +83,8 @@ class Centre:
             keep_s=86400.0,
             fed_id=lambda: self._fed_id,
         )
-        self._pipeline.broker_connected, self._pipeline.sees_since_s = True, now_s - 600
         self._pipeline.recall(now_s)
+        self._pipeline.handle([LinkArrival(connected=True, reason="", arrived_s=now_s)], now_s)
         self._reader = self._journal.reader()
         self._sink = SqliteSink(folder / "series.db")
         self._fed_id = 0

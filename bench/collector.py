@@ -1,11 +1,12 @@
-"""The collector's CPU for a room-minute and how many rooms a core serves, against one topic a metric in JSON and SQLite.
+"""The collector's CPU for a room-minute and the rooms that a core can serve, against one topic a metric, JSON, SQLite.
 
-In a row: the collector's own pipeline, journal, watch and SQLite sink take batches of the standard job (170 samples a
+In a row: the collector's own pipeline, journal, watch and SQLite sink take batches of the standard job (167 samples a
 minute) in groups of 50, each stage on the process's CPU clock, with all the reviews of a minute; the peer
 (`bench/plain_store.py`, the plainest alternative: one topic a metric, json, sqlite) takes the same samples as JSON
-messages, commits as often and as durably, and judges nothing. Through a broker: both as programs of their own behind
-mosquitto, fed 20 rooms a second until all is stored (ours: until every batch is acknowledged, and a second more for
-the sink), reviewing as often a round as it does a minute, their CPU from the kernel. The embedded broker is measured in the same way, its own CPU within the collector's.
+messages, commits as often and as durably, and judges nothing. Behind a broker: the shipped collector and the peer as
+programs of their own, a mosquitto each, and a second collector with its embedded broker (a fifth of the rooms, a
+connection each), all at the same time; the rooms' batches are spread over a minute of real time, which is a round, and
+the CPU is the kernel's count for each process.
 """
 
 import contextlib
@@ -29,29 +30,26 @@ from bench.job import TICK_S, Room, metrics_of
 from bench.plain_store import STORED_TOPIC, PlainStore
 from bench.programs import cost_of, start, wait_until
 from bench.wire import metric_payload, metric_topic
-from collector.settings import AlertSettings
 from contract.batch import Batch, encode_batch
 from contract.names import Topic
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Program
 
 GROUP_COUNT: Final = 50
-ROOMS_A_SECOND: Final = 20
-SETTLE_S: Final = 1.0
-_THROUGH_COUNT: Final = 100
-_EMBEDDED_COUNT: Final = 20
+PEER: Final = "one topic a metric, json, sqlite; judges nothing"
 _PATIENCE_S: Final = 60.0
-PEER: Final = "one topic a metric, json, sqlite"
+_BEHIND_ROUNDS: Final = 3
+_EMBEDDED_SHARE: Final = 5
 Message = tuple[str, bytes]
 
 
 def run(size: Size) -> Result:
     """The stages in a row, then the programs behind brokers."""
+    behind_rounds = min(size.rounds, _BEHIND_ROUNDS)
     with contextlib.ExitStack() as until, tempfile.TemporaryDirectory() as folder:
         rows = in_a_row(Path(folder, "row"), rooms_count=size.rooms, rounds=size.rounds)
-        rows += through_mosquitto(until, Path(folder), rooms_count=min(size.rooms, _THROUGH_COUNT), rounds=size.rounds)
-        rows += through_the_embedded(until, Path(folder, "embedded"), minutes=max(2, size.rounds))
-    return Result(rows=tuple(rows), notes=(f"{size.rooms} rooms in a row; the first minute of each is not counted.",))
+        rows += behind_brokers(until, Path(folder), rooms_count=size.rooms, rounds=behind_rounds, minute_s=TICK_S)
+    return Result(rows=tuple(rows), notes=(f"{size.rooms} rooms; the first minute of each part is not counted.",))
 
 
 def our_message(batch: Batch, agent: str) -> Message:
@@ -121,21 +119,21 @@ def _rows(ours: dict[str, list[float]], theirs: list[float], reviews_a_minute: i
             what="in a row: all that a room-minute takes",
             unit="ms CPU",
             ours=_ms(whole),
-            peer=f"{PEER}; judges nothing",
+            peer=PEER,
             theirs=_ms(theirs),
         ),
         Row(
             what="in a row: decode, journal, ack and fold alone",
             unit="ms CPU",
             ours=_ms(storing),
-            peer=f"{PEER}; judges nothing",
+            peer=PEER,
             theirs=_ms(theirs),
         ),
         Row(
             what="in a row: rooms a core can serve",
             unit="rooms",
             ours=tuple(TICK_S / cpu_s for cpu_s in whole),
-            peer=f"{PEER}; judges nothing",
+            peer=PEER,
             theirs=tuple(TICK_S / cpu_s for cpu_s in theirs),
         ),
     ]
@@ -157,7 +155,7 @@ class Sender:
 
     def __init__(self, until: contextlib.ExitStack, port: int, *, hears: str, user: str = "", name: str = "") -> None:
         self.heard: dict[str, float] = {}
-        self.latest = b""
+        self.latest: bytes | bytearray = b""
         self._up = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv311)
         self._client.max_queued_messages_set(0)
@@ -186,21 +184,17 @@ class Sender:
         return sent_s
 
 
-def start_collector(until: contextlib.ExitStack, folder: Path, broker: str, *, rooms_count: int) -> Program:
-    """The shipped program with a broker's settings, once it says that it is ready.
-
-    A minute of the rooms passes here in a few seconds, in which it reviews them as often as in a minute.
-    """
+def start_collector(until: contextlib.ExitStack, folder: Path, broker: str, agents: Sequence[str]) -> Program:
+    """The shipped program with a broker's settings and a room for each agent, once it says that it is ready."""
+    enter_rooms(folder, agents, time.time())
     web_port = free_port()
-    lasts_s = rooms_count / ROOMS_A_SECOND + SETTLE_S
-    review_every_s = max(0.2, lasts_s * AlertSettings().review_every_s / TICK_S)
     config = folder / "collector.toml"
     config.write_text(
         f'data_dir = "{folder}"\n[broker]\n{broker}\n[web]\nport = {web_port}\n'
-        f'base_url = "http://{LOOPBACK}:{web_port}"\n[alerts]\nreview_every_s = {review_every_s:.2f}\n',
+        f'base_url = "http://{LOOPBACK}:{web_port}"\n',
         encoding="utf-8",
     )
-    command = [sys.executable, "-m", "collector", "--log-level", "WARNING", "run", "--config", config]
+    command = [sys.executable, "-m", "collector", "--log-level", "WARNING", "run", "--config", str(config)]
     return start(until, folder, command, ready=lambda: _is_ready(web_port))
 
 
@@ -212,108 +206,88 @@ def _is_ready(web_port: int) -> bool:
         return False
 
 
-def through_mosquitto(until: contextlib.ExitStack, folder: Path, *, rooms_count: int, rounds: int) -> list[Row]:
-    """The collector and the peer as programs behind one mosquitto, in turn."""
-    _, port = start_open_broker(until, folder)
-    _, peers_port = start_open_broker(until, folder)
+class Behind:
+    """Our collector behind mosquitto and with its own broker, and the peer, each with its senders."""
+
+    def __init__(self, until: contextlib.ExitStack, folder: Path, agents: Sequence[str]) -> None:
+        _, port = start_open_broker(until, folder)
+        _, peers_port = start_open_broker(until, folder)
+        inner_port = free_port()
+        inner_agents = agents[: max(1, len(agents) // _EMBEDDED_SHARE)]
+        ours = start_collector(until, folder / "outer", f'mode = "mqtt"\nhost = "{LOOPBACK}"\nport = {port}', agents)
+        inner = start_collector(until, folder / "inner", f'mode = "embedded"\nport = {inner_port}', inner_agents)
+        self.sender = Sender(until, port, hears="sansang/v1/+/down/ack")
+        self.inner_senders = {
+            agent: Sender(until, inner_port, hears=_ack_topic(agent), user=agent, name=agent) for agent in inner_agents
+        }
+        self.peers_sender = Sender(until, peers_port, hears=STORED_TOPIC)
+        command = [sys.executable, "-m", "bench.plain_store", str(peers_port), str(folder / "peer.db")]
+        theirs = start(until, folder, command, ready=lambda: bool(self.peers_sender.latest))
+        self._pids = (ours.pid, theirs.pid, inner.pid)
+        self._stored_count = 0
+
+    def cpu_s(self) -> tuple[float, float, float]:
+        """Of ours, of theirs, and of ours with the embedded broker, so far."""
+        ours, theirs, inner = (cost_of(pid).cpu_s for pid in self._pids)
+        return ours, theirs, inner
+
+    def pass_minute(self, batches: Sequence[tuple[str, Batch]], minute_s: float) -> list[float]:
+        """Send a minute of all rooms, evenly; how long each waited for its ack behind mosquitto, in ms."""
+        began_s = time.monotonic()
+        for sender in (self.sender, *self.inner_senders.values()):
+            sender.heard.clear()
+        sent_s: dict[str, float] = {}
+        for place, (agent, batch) in enumerate(batches):
+            time.sleep(max(0.0, began_s + minute_s * place / len(batches) - time.monotonic()))
+            message = our_message(batch, agent)
+            sent_s[_ack_topic(agent)] = self.sender.send([message])
+            if agent in self.inner_senders:
+                self.inner_senders[agent].send([message])
+            metrics = their_messages(batch, agent)
+            self.peers_sender.send(metrics)
+            self._stored_count += len(metrics)
+        time.sleep(max(0.0, began_s + minute_s - time.monotonic()))
+        wait_until(lambda: self.sender.heard.keys() == sent_s.keys(), _PATIENCE_S, "acks behind mosquitto")
+        inner = self.inner_senders.values()
+        wait_until(lambda: all(sender.heard for sender in inner), _PATIENCE_S, "acks of the embedded broker")
+        wait_until(lambda: int(self.peers_sender.latest) == self._stored_count, _PATIENCE_S, "the peer's storing")
+        return [1000 * (self.sender.heard[topic] - began_s) for topic, began_s in sent_s.items()]
+
+
+def _ack_topic(agent: str) -> str:
+    return str(Topic(agent, "down", "ack"))
+
+
+def behind_brokers(
+    until: contextlib.ExitStack, folder: Path, *, rooms_count: int, rounds: int, minute_s: float
+) -> list[Row]:
+    """All three at the same time, minute after minute."""
     rooms = [Room(f"room-{number:05d}", breadth="full") for number in range(rooms_count)]
-    home = folder / "through"
-    enter_rooms(home, [room.agent for room in rooms], time.time())
-    settings = f'mode = "mqtt"\nhost = "{LOOPBACK}"\nport = {port}'
-    ours = start_collector(until, home, settings, rooms_count=rooms_count)
-    peer_command = [sys.executable, "-m", "bench.plain_store", str(peers_port), folder / "peer.db"]
-    sender = Sender(until, port, hears="sansang/v1/+/down/ack")
-    peers_sender = Sender(until, peers_port, hears=STORED_TOPIC)
-    theirs = start(until, folder, peer_command, ready=lambda: bool(peers_sender.latest))
-    ours_s, theirs_s, waits_ms, stored_count = [], [], [], 0
+    behind = Behind(until, folder, [room.agent for room in rooms])
+    looks = []
+    waits_ms = []
     for minute in range(rounds + 1):
         batches = [(room.agent, room.batch(time.time(), minute)) for room in rooms]
-        cpu_s, wait_ms = _round_of_ours(sender, ours.pid, batches)
-        messages = [their_messages(batch, agent) for agent, batch in batches]
-        stored_count += sum(map(len, messages))
-        peers_cpu_s = _round_of_theirs(peers_sender, theirs.pid, messages, stored_count)
+        before = behind.cpu_s()
+        found_ms = behind.pass_minute(batches, minute_s)
         if minute:
-            ours_s.append(cpu_s / rooms_count)
-            theirs_s.append(peers_cpu_s / rooms_count)
-            waits_ms.append(wait_ms)
+            waits_ms.append(found_ms)
+            looks.append([after - was for after, was in zip(behind.cpu_s(), before, strict=True)])
+    ours, theirs, inner = zip(*looks, strict=True)
+    inner_count = len(behind.inner_senders)
+    outer = Row(
+        what="behind mosquitto: all that a room-minute takes",
+        unit="ms CPU",
+        ours=_ms([cpu_s / rooms_count for cpu_s in ours]),
+        peer=PEER,
+        theirs=_ms([cpu_s / rooms_count for cpu_s in theirs]),
+    )
+    median_ms = tuple(statistics.median(found_ms) for found_ms in waits_ms)
+    worst_ms = tuple(max(found_ms) for found_ms in waits_ms)
+    embedded_ms = _ms([cpu_s / inner_count for cpu_s in inner])
     return [
-        Row(
-            what="through mosquitto: all that a room-minute takes",
-            unit="ms CPU",
-            ours=_ms(ours_s),
-            peer=f"{PEER}; judges nothing",
-            theirs=_ms(theirs_s),
-        ),
-        Row(what="through mosquitto: from sending to the collector's ack", unit="ms", ours=tuple(waits_ms)),
+        outer,
+        Row(what="behind mosquitto: from sending to the collector's ack, median", unit="ms", ours=median_ms),
+        Row(what="behind mosquitto: from sending to the collector's ack, longest", unit="ms", ours=worst_ms),
+        Row(what=f"with the embedded broker, {inner_count} rooms: a room-minute", unit="ms CPU", ours=embedded_ms),
     ]
-
-
-def _round_of_ours(sender: Sender, pid: int, batches: Sequence[tuple[str, Batch]]) -> tuple[float, float]:
-    """CPU seconds of one minute of all rooms, and the median wait for the ack in ms."""
-    messages = [(str(Topic(agent, "down", "ack")), our_message(batch, agent)) for agent, batch in batches]
-    sender.heard.clear()
-    before_s = cost_of(pid).cpu_s
-    sent: dict[str, float] = {}
-    for _ in _paced(len(messages)):
-        topic, message = messages[len(sent)]
-        sent[topic] = sender.send([message])
-    wait_until(lambda: len(sender.heard) == len(sent), _PATIENCE_S, "acks of all rooms")
-    time.sleep(SETTLE_S)  # for the sink, which follows by itself
-    waits_s = [sender.heard[topic] - sent_s for topic, sent_s in sent.items()]
-    return cost_of(pid).cpu_s - before_s, 1000 * statistics.median(waits_s)
-
-
-def _round_of_theirs(sender: Sender, pid: int, rooms: Sequence[Sequence[Message]], stored_count: int) -> float:
-    before_s = cost_of(pid).cpu_s
-    for place in _paced(len(rooms)):
-        sender.send(rooms[place])
-    wait_until(lambda: int(sender.latest) == stored_count, _PATIENCE_S, f"{stored_count} metrics stored by the peer")
-    return cost_of(pid).cpu_s - before_s
-
-
-def _paced(count: int) -> "Paced":
-    return Paced(count)
-
-
-class Paced:
-    """Counts up at an even pace of ROOMS_A_SECOND."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._place = -1
-        self._began_s = time.monotonic()
-
-    def __iter__(self) -> "Paced":
-        return self
-
-    def __next__(self) -> int:
-        self._place += 1
-        if self._place == self._count:
-            raise StopIteration
-        time.sleep(max(0.0, self._began_s + self._place / ROOMS_A_SECOND - time.monotonic()))
-        return self._place
-
-
-def through_the_embedded(until: contextlib.ExitStack, folder: Path, *, minutes: int) -> list[Row]:
-    """The collector with its own broker, a connection a room."""
-    rooms = [Room(f"room-{number:05d}", breadth="full") for number in range(_EMBEDDED_COUNT)]
-    enter_rooms(folder, [room.agent for room in rooms], time.time())
-    port = free_port()
-    ours = start_collector(until, folder, f'mode = "embedded"\nport = {port}', rooms_count=len(rooms))
-    senders = [
-        Sender(until, port, hears=str(Topic(room.agent, "down", "ack")), user=room.agent, name=room.agent)
-        for room in rooms
-    ]
-    ours_s = []
-    for minute in range(minutes + 1):
-        messages = [our_message(room.batch(time.time(), minute), room.agent) for room in rooms]
-        for sender in senders:
-            sender.heard.clear()
-        before_s = cost_of(ours.pid).cpu_s
-        for place in _paced(len(rooms)):
-            senders[place].send([messages[place]])
-        wait_until(lambda: all(sender.heard for sender in senders), _PATIENCE_S, "acks through the embedded broker")
-        time.sleep(SETTLE_S)  # for the sink, which follows by itself
-        if minute:
-            ours_s.append((cost_of(ours.pid).cpu_s - before_s) / len(rooms))
-    return [Row(what="through the embedded broker: a room-minute", unit="ms CPU", ours=_ms(ours_s))]

@@ -1,4 +1,4 @@
-"""Our pinger in a process of its own: `python -m bench.echoing TARGETS COUNT SPACING_S TIMEOUT_S` prints its account."""
+"""Our pinger as a program: `python -m bench.echoing TARGETS COUNT SPACING_S TIMEOUT_S` prints its account."""
 
 import asyncio
 import sys

@@ -7,6 +7,9 @@ import random
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
+from agent.probes.host import Host
+from agent.probes.ping import Ping
+from agent.probes.snmp import Snmp
 from agent.taking import sound
 from contract.batch import Batch
 from contract.moment import Moment
@@ -20,24 +23,28 @@ PINGED: Final = (
 )  # fmt: skip
 DEVICES: Final = ("ups", "switch", "router", "codec", "camera-1")
 
-_HOST: Final = (
-    "cpu_ratio", "memory_free_ratio", "memory_free_bytes", "disk_free_ratio", "disk_free_bytes", "uptime_s",
-    "processes_count", "agent_cpu_s", "agent_rss_bytes", "nic_up_bool", "nic_speed_bps", "nic_full_duplex_bool",
-    "nic_sent_bytes_total", "nic_received_bytes_total", "nic_errors_total", "nic_drops_total",
-    "clock_synced_bool", "address_link_local_bool", "cpu_speed_ratio", "swap_used_ratio",
-)  # fmt: skip
-_SNMP: Final = (
-    "response_ms", "uptime_s", "if_up_bool", "if_speed_bps", "if_received_bytes_total", "if_sent_bytes_total",
-    "if_errors_total", "if_discards_total", "load_ratio", "battery_celsius", "battery_v", "sessions_count",
-)  # fmt: skip
-_FEW_OF_PING: Final = ("rtt_avg_ms", "rtt_p95_ms", "loss_ratio", "jitter_ms")
-_ALL_OF_PING: Final = (
-    "sent_count", "received_count", "loss_ratio", "rtt_min_ms", "rtt_avg_ms", "rtt_p50_ms", "rtt_p95_ms",
-    "rtt_max_ms", "jitter_ms",
-)  # fmt: skip
+OIDS: Final = {
+    "cpu_celsius": "1.3.6.1.2.1.2.2.1.11.1 / 10",
+    "load_ratio": "1.3.6.1.2.1.2.2.1.17.1 / 100",
+    "processes_count": "1.3.6.1.2.1.25.1.6.0",
+    "memory_bytes": "1.3.6.1.2.1.25.2.2.0",
+}
+"""Four numbers more than the snmp probe's own eight; what stands behind the OIDs here does not matter."""
 
-Breadth = Literal["120", "full"]
-"""How many values a ping brings: four, which makes 120 samples a minute with the rest, or all that ours brings."""
+_HOST: Final = tuple(value.name for value in Host.values)
+_SNMP: Final = (*(value.name for value in Snmp.values), *OIDS)
+_ALL_OF_PING: Final = tuple(value.name for value in Ping.values)
+_FEW_OF_PING: Final = ("rtt_avg_ms", "rtt_p95_ms", "loss_ratio", "jitter_ms")
+
+_STEADY: Final = {
+    "sent_count": 10, "received_count": 10, "nic_errors_total": 0, "nic_drops_total": 0, "if_errors_total": 0,
+    "if_discards_total": 0, "nic_up_bool": 1, "nic_full_duplex_bool": 1, "address_link_local_bool": 0,
+    "clock_synced_bool": 1, "if_up_bool": 1, "nic_speed_bps": 1e9, "if_speed_bps": 1e9,
+}  # fmt: skip
+"""What is the same in every minute of a healthy room."""
+
+Breadth = Literal["lean", "full"]
+"""How many values a ping brings: four, which makes 117 samples a minute with the rest, or all nine that ours brings."""
 
 
 class Metric(NamedTuple):
@@ -57,7 +64,7 @@ class Room:
         self.agent = agent
         self._chance = random.Random(f"{agent}/{seed}")  # noqa: S311 - measurements, no secrets
         self._counters: dict[tuple[str, str, str], int] = {}
-        self._ping = _FEW_OF_PING if breadth == "120" else _ALL_OF_PING
+        self._ping = _FEW_OF_PING if breadth == "lean" else _ALL_OF_PING
         self._boot = f"{self._chance.getrandbits(128):032x}"
         self._epoch = f"{self._chance.getrandbits(64):016x}"
         self._booted_s = 86400.0 * self._chance.uniform(0.1, 9)
@@ -97,30 +104,35 @@ class Room:
 
     def _value(self, probe: str, target: str, name: str) -> float:
         chance = self._chance
-        if name in ("sent_count", "received_count"):
-            return 10
-        if name in ("loss_ratio", "nic_errors_total", "if_errors_total", "nic_drops_total", "if_discards_total"):
-            return 0 if name.endswith("total") else float(chance.random() < 0.03) / 10  # noqa: PLR2004 - a rare loss
+        if name in _STEADY:
+            return _STEADY[name]
         unit = unit_of(name)
         match unit.ending if unit else "":
             case "_bytes_total":
                 key = (probe, target, name)
                 self._counters[key] = self._counters.get(key, chance.randrange(1 << 34)) + chance.randrange(1 << 24)
                 return self._counters[key]
-            case "_bool":
-                return 1
-            case "_bps":
-                return 1e9
             case "_ms":
                 return (self._rtt_ms[target] if target in PINGED else 3.0) * chance.lognormvariate(0.0, 0.1)
+            case "_ratio" if name == "loss_ratio":
+                return chance.choices((0.0, 0.1), (97, 3))[0]
+            case "_ratio" if name in ("cpu_ratio", "load_ratio"):
+                return chance.randrange(200) / 200  # a few hundred ticks of a clock, or a device's per cent
             case "_ratio":
-                return chance.random()
+                return chance.uniform(0.3, 0.6)
             case "_bytes":
-                return chance.randrange(1 << 33)
+                return 4096 * chance.randrange(1 << 20)
             case "_count":
                 return chance.randrange(100, 140)
+            case "_celsius":
+                return chance.randrange(400, 500) / 10
+            case _ if name == "agent_cpu_s":
+                return round(0.04 * self._seq + chance.random() / 50, 2)
             case _:
-                return chance.uniform(20, 30)
+                key = (probe, target, name)
+                return round(
+                    self._booted_s + TICK_S * self._seq + self._counters.setdefault(key, chance.randrange(9**7)), 2
+                )
 
 
 def metrics_of(record: Record) -> list[Metric]:

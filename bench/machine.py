@@ -28,9 +28,8 @@ class Circumstances(NamedTuple):
         """When, where, and how quiet it was."""
         return (
             f"{self.before.at:%Y-%m-%d %H:%M} to {self.after.at:%H:%M} UTC on {describe()}.",
-            f"Other work on the machine took {self.before.busy_ratio:.0%} of its cores just before and"
-            f" {self.after.busy_ratio:.0%} just after; load {self.before.load_1min:.2f} before,"
-            f" {self.after.load_1min:.2f} after (our own work included).",
+            f"Other work took {self.before.busy_ratio:.0%} of the cores before, {self.after.busy_ratio:.0%} after.",
+            f"Load {self.before.load_1min:.2f} before and {self.after.load_1min:.2f} after, our own work included.",
         )
 
 
@@ -52,7 +51,9 @@ def describe() -> str:
     """Cores, memory, operating system and Python."""
     model = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "?")
     memory_kib = int(next(line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal")))
-    system = next((line.split("=")[1].strip('"') for line in _lines("/etc/os-release") if line.startswith("PRETTY")), "?")
+    system = next(
+        (line.split("=")[1].strip('"') for line in _lines("/etc/os-release") if line.startswith("PRETTY")), "?"
+    )
     return (
         f"{os.cpu_count()} cores ({model}), {memory_kib / 2**20:.0f} GiB, {system}, Linux {platform.release()},"
         f" Python {platform.python_version()}"

@@ -1,4 +1,4 @@
-"""The peers of the agent, set up to do its standard job: Debian's collectd and zabbix-agent2; and the devices to ask."""
+"""The agent's peers, set up to do its standard job: Debian's collectd and zabbix-agent2; and the devices to ask."""
 
 import contextlib
 import socket
@@ -90,7 +90,7 @@ def start_devices(until: contextlib.ExitStack, folder: Path, count: int) -> list
     ports = [free_port(socket.SOCK_DGRAM) for _ in range(count)]
     config = folder / "snmpd.conf"
     config.write_text("rocommunity public 127.0.0.1\n", encoding="utf-8")
-    command = [need("snmpd"), "-f", "-Lo", "-C", "-c", config, *(f"udp:{LOOPBACK}:{port}" for port in ports)]
+    command = [need("snmpd"), "-f", "-Lo", "-C", "-c", str(config), *(f"udp:{LOOPBACK}:{port}" for port in ports)]
     store = {"SNMP_PERSISTENT_DIR": str(folder)}
     start(until, folder, command, ready=lambda: _bound(ports), environment=store)
     return ports
@@ -150,8 +150,9 @@ def start_collectd(
         ),
         encoding="utf-8",
     )
-    command = [need("collectd"), "-f", "-C", config]
-    return start(until, folder, command, ready=lambda: bool(sink.plugins), environment={"SNMP_PERSISTENT_DIR": str(home / "snmp")})
+    command = [need("collectd"), "-f", "-C", str(config)]
+    store = {"SNMP_PERSISTENT_DIR": str(home / "snmp")}
+    return start(until, folder, command, ready=lambda: bool(sink.plugins), environment=store)
 
 
 def start_zabbix_agent(until: contextlib.ExitStack, folder: Path) -> tuple[Program, int]:
@@ -161,7 +162,7 @@ def start_zabbix_agent(until: contextlib.ExitStack, folder: Path) -> tuple[Progr
     port = next(port for port in range(20_500, 32_767) if not is_listening(port))  # it takes none above
     config = home / "zabbix_agent2.conf"
     config.write_text(_ZABBIX.format(folder=home, port=port), encoding="utf-8")
-    program = start(until, folder, [need("zabbix_agent2"), "-c", config], ready=lambda: is_listening(port))
+    program = start(until, folder, [need("zabbix_agent2"), "-c", str(config)], ready=lambda: is_listening(port))
     return program, port
 
 

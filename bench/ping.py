@@ -31,20 +31,20 @@ DROPPED_EVERY: Final = 10
 
 def run(size: Size) -> Result:
     """In a namespace that is gone afterwards."""
-    return measure(rounds=size.rounds, few=100, many=1000)
+    return measure(rounds=size.rounds, few=100, many=1000, spacing_s=1.0)
 
 
-def measure(*, rounds: int, few: int, many: int) -> Result:
+def measure(*, rounds: int, few: int, many: int, spacing_s: float) -> Result:
     """Round trips, then CPU, then loss."""
     fping = need("fping")
     with contextlib.ExitStack() as until:
         space = Namespace(until)
         times = [
-            (space.ours(few, 10, 0.2), space.theirs(fping, few, 10, 0.2)) for _ in range(rounds)
+            (space.ours(few, 10, spacing_s / 5), space.theirs(fping, few, 10, spacing_s / 5)) for _ in range(rounds)
         ]
-        heavy = [(space.ours(many, 5, 1.0), space.theirs(fping, many, 5, 1.0)) for _ in range(rounds)]
+        heavy = [(space.ours(many, 5, spacing_s), space.theirs(fping, many, 5, spacing_s)) for _ in range(rounds)]
         space.drop_every(DROPPED_EVERY)
-        lossy = (space.ours(many, 5, 1.0), space.theirs(fping, many, 5, 1.0))
+        lossy = (space.ours(many, 5, spacing_s), space.theirs(fping, many, 5, spacing_s))
     rows = []
     for what, of in (("median", statistics.median), ("mean", statistics.fmean), ("95th percentile", _p95)):
         rows.append(
@@ -107,7 +107,7 @@ class Namespace:
         return msgspec.json.decode(ended.text, type=Account)
 
     def theirs(self, fping: str, targets_count: int, count: int, spacing_s: float) -> Account:
-        """fping with the same targets, counts and waits; a request each millisecond at most, its own rule."""
+        """The peer with the same targets, counts and waits; a request each millisecond at most, its own rule."""
         options = ["-q", "-C", str(count), "-p", str(round(1000 * spacing_s)), "-i", "1", "-t", "2000", "-b", "56"]
         ended = self._inside([fping, *options, "-f", "-"], "\n".join(addresses(targets_count)) + "\n")
         answers = [word for line in ended.text.splitlines() for word in line.partition(" : ")[2].split()]

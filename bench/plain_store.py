@@ -47,9 +47,17 @@ def serve(port: int, path: Path) -> None:
     """Store what comes, and tell the running total after each transaction; until killed."""
     arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="plain-store", protocol=mqtt.MQTTv311)
-    client.on_connect = lambda client, *_: client.subscribe("sansang/v1/+/up/#", qos=1)
-    client.on_subscribe = lambda *_: client.publish(STORED_TOPIC, "0", retain=True)
-    client.on_message = lambda _client, _data, message: arrived.put((message.topic, message.payload))
+
+    def on_connect(client: mqtt.Client, *_: object) -> None:
+        client.subscribe("sansang/v1/+/up/#", qos=1)
+
+    def on_subscribe(client: mqtt.Client, *_: object) -> None:
+        client.publish(STORED_TOPIC, "0", retain=True)
+
+    def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        arrived.put((message.topic, bytes(message.payload)))
+
+    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
     client.connect(LOOPBACK, port)
     client.loop_start()
     store = PlainStore(path)

@@ -48,7 +48,8 @@ class Relay:
         self._server.listen()
         self.port: int = self._server.getsockname()[1]
         until.callback(self._close)
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def carried(self) -> Carried:
         """What went over the wire until now; nothing before a client has come."""
@@ -61,11 +62,13 @@ class Relay:
     def _serve(self) -> None:
         with contextlib.suppress(OSError):  # closed at the end
             self._client, _ = self._server.accept()
-            broker = socket.create_connection((LOOPBACK, self._to_port))
-            for one in (self._client, broker):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._pour, args=(broker, self._client), daemon=True).start()
-            self._pour(self._client, broker)
+            with socket.create_connection((LOOPBACK, self._to_port)) as broker:
+                for one in (self._client, broker):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                back = threading.Thread(target=self._pour, args=(broker, self._client), daemon=True)
+                back.start()
+                self._pour(self._client, broker)
+                back.join()
 
     def _pour(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):  # closed at the end
@@ -81,3 +84,4 @@ class Relay:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
                 one.close()
+        self._thread.join()
