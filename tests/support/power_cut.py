@@ -30,7 +30,7 @@ _TRACED: Final = (
     "fallocate,unlink,unlinkat,rename,renameat,renameat2,link,linkat,mkdir"
 )
 _CALL: Final = re.compile(r"^(?:\d+ +)?(\w+)\((.*)\) += (-?\d+)")
-_TEXT: Final = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
+_TEXT: Final = re.compile(r'"([^"]*)"(\.\.\.)?')  # all of a text is written in hexadecimal, quotes as well
 
 
 class Call(NamedTuple):
