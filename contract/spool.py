@@ -66,7 +66,7 @@ class SpoolLimits(msgspec.Struct, frozen=True, kw_only=True):
 class SpoolStat(NamedTuple):
     """What the spool holds: `waiting` records are not yet acknowledged, `kept` ones are.
 
-    Numbers are those of the present epoch, counts those of all.
+    Numbers are those of the present epoch, counts those of all since the spool was made.
     """
 
     epoch: str
@@ -98,6 +98,8 @@ class _EpochFacts(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str
     base: int
     acked_upto: int = 0  # by its own numbers, which begin at 1
+    made_count: int = 0
+    dropped_count: int = 0
 
 
 class _Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,13 +161,13 @@ class Epoch:
 
     @property
     def made_count(self) -> int:
-        """Readings stored since the spool was made."""
-        return self._spool.made_count
+        """Readings stored since the epoch began."""
+        return self.facts.made_count
 
     @property
     def dropped_count(self) -> int:
-        """Readings given up unsent since the spool was made."""
-        return self._spool.dropped_count
+        """Readings given up unsent since the epoch began."""
+        return self.facts.dropped_count
 
     def read(self, first: int, *, max_count: int, max_bytes: int) -> list[tuple[int, Record]]:
         """Records with contiguous numbers from the first one held at or above `first`, bounded in count and bytes.
@@ -234,7 +236,7 @@ class Spool:
             raise SpoolDamaged(f"{facts.waiting_count} readings should be waiting in it, not {self._count_waiting()}")
         # This also finds out whether the disk takes anything. It must be in the file itself before the first record is
         # stored: only then does a WAL that has gone show.
-        self._change(is_closed=False, epochs=self._epoch_facts())
+        self._change(is_closed=False)
         self._file.checkpoint()
         if not count and self._file.free_pages() < _TREE_PAGES:
             raise SpoolFull("the disk has no room for a spool")
@@ -271,10 +273,6 @@ class Spool:
         if self.epochs:
             self.epochs[-1].end = epoch.facts.base
         self.epochs.append(epoch)
-
-    def _epoch_facts(self, *, but: Epoch | None = None, instead: _EpochFacts | None = None) -> tuple[_EpochFacts, ...]:
-        """What to remember of the epochs, one of them changed."""
-        return tuple(instead if epoch is but and instead else epoch.facts for epoch in self.epochs)
 
     def _find_low(self, epoch: Epoch) -> None:
         span = (epoch.facts.base, epoch.last_seq)
@@ -328,11 +326,16 @@ class Spool:
 
     def give_up(self, readings_count: int) -> None:
         """Count readings as dropped that could not even be stored; told with the next change to the file."""
-        facts = self._facts
+        facts, present = self._facts, self.present
         self._facts = msgspec.structs.replace(
             facts,
             made_count=facts.made_count + readings_count,
             dropped_count=facts.dropped_count + readings_count,
+        )
+        present.facts = msgspec.structs.replace(
+            present.facts,
+            made_count=present.facts.made_count + readings_count,
+            dropped_count=present.facts.dropped_count + readings_count,
         )
 
     def _append(self, records: Iterable[Record], mono_s: float) -> None:
@@ -348,9 +351,11 @@ class Spool:
             self._file.tend()
             self._drop_older_than(life_s - self._limits.max_age_s, only_acked=False)
             self._make_room(math.ceil(sum(_pages(body) for _, body in packed)))
-            facts = self._facts
+            facts, made_count = self._facts, self.present.facts.made_count + readings_count
             self._write(
                 [("INSERT INTO record VALUES (?, ?, ?, ?, ?)", row) for row in rows],
+                epoch=self.present,
+                epoch_facts=msgspec.structs.replace(self.present.facts, made_count=made_count),
                 next_seq=facts.next_seq + len(rows),
                 made_count=facts.made_count + readings_count,
                 waiting_count=facts.waiting_count + readings_count,
@@ -363,9 +368,17 @@ class Spool:
         if self.present.low_seq is None and rows:
             self.present.low_seq = rows[0].seq
 
-    def _write(self, statements: Iterable[tuple[str, tuple[object, ...]]], **changes: Any) -> None:  # noqa: ANN401 - fields of _Facts
-        """Execute the statements and change the facts, durably, both or neither."""
-        facts = msgspec.structs.replace(self._facts, **changes)
+    def _write(
+        self,
+        statements: Iterable[tuple[str, tuple[object, ...]]],
+        *,
+        epoch: Epoch | None = None,
+        epoch_facts: _EpochFacts | None = None,
+        **changes: Any,  # noqa: ANN401 - fields of _Facts
+    ) -> None:
+        """Execute the statements and change the facts, and those of an epoch, durably: all or nothing."""
+        epochs = tuple(epoch_facts if one is epoch and epoch_facts else one.facts for one in self.epochs)
+        facts = msgspec.structs.replace(self._facts, epochs=epochs, **changes)
         body = msgspec.json.encode(facts)
 
         def work() -> None:
@@ -375,6 +388,8 @@ class Spool:
 
         self._file.write(work)
         self._facts = facts
+        if epoch is not None and epoch_facts is not None:
+            epoch.facts = epoch_facts
 
     def _change(self, **changes: Any) -> None:  # noqa: ANN401 - as above
         self._write([], **changes)
@@ -450,9 +465,12 @@ class Spool:
         ).fetchone()
         self._write(
             [("DELETE FROM record WHERE seq > ? AND seq <= ?", (epoch.facts.base, upto))],
+            epoch=epoch,
+            epoch_facts=msgspec.structs.replace(
+                epoch.facts, dropped_count=epoch.facts.dropped_count + (lost_count or 0)
+            ),
             dropped_count=facts.dropped_count + (lost_count or 0),
             waiting_count=facts.waiting_count - (lost_count or 0),
-            epochs=self._epoch_facts(),
         )
         self._used_bytes -= size_bytes or 0
         self._find_low(epoch)
@@ -488,9 +506,7 @@ class Spool:
         query = "SELECT coalesce(sum(readings_count), 0) FROM record WHERE seq > ? AND seq <= ?"
         count = self._db.execute(query, (low, high)).fetchone()[0]
         waiting_count = self._facts.waiting_count + (count if upto < epoch.acked_upto else -count)
-        epochs = self._epoch_facts(but=epoch, instead=changed)
-        self._change(epochs=epochs, life_s=life_s, waiting_count=waiting_count)
-        epoch.facts = changed
+        self._write([], epoch=epoch, epoch_facts=changed, life_s=life_s, waiting_count=waiting_count)
         self._drop_older_than(life_s - _KEEP_ACKED_S, only_acked=True)
         while self._used_bytes > self._limits.max_bytes // 2 and self._holds_acked():
             self._drop_oldest(_DROP_BYTES)
@@ -517,6 +533,10 @@ class Spool:
             self._file.checkpoint()
             self._change(is_closed=True)
             self._file.checkpoint()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Let go of the file as it is, as a crash would: for one that is damaged, or refuses."""
         self._file.close()
 
 

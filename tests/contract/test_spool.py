@@ -242,6 +242,8 @@ def test_room_is_made_by_what_was_delivered_then_by_the_oldest_and_the_last_of_a
     assert [seq for seq, _ in read_all(spool, first)] == [20]
     assert [seq for seq, _ in read_all(spool, second)] == [20]
     assert spool.dropped_count == 19 + 4 + 20 * (present.low - 1)
+    assert [epoch.dropped_count for epoch in spool.epochs] == [19, 4, 20 * (present.low - 1)]
+    assert [epoch.made_count for epoch in spool.epochs] == [20, 20, 20 * (present.next_seq - 1)]
 
 
 def test_a_record_too_large_for_a_batch_is_stored_in_parts(tmp_path: Path) -> None:
