@@ -2,7 +2,8 @@
 
 PromQL means VictoriaMetrics' MetricsQL: nothing else takes the collector's line protocol and answers PromQL. Every
 number is asked for with its own window, never by a database's look-back, so that both dialects see the same points:
-(t - window, t] in PromQL is the bucket [t - window, t) of InfluxQL but for its edge.
+(t - window, t] in PromQL is the bucket [t - window, t) of InfluxQL but for its edge. Counters are read with
+`increase_prometheus`: plain `increase` counts the first value of a new series, such as that of a PC that moved.
 """
 
 from typing import Final, Literal, NamedTuple
@@ -114,6 +115,6 @@ def minutes_i(condition: str, where: str, by: str, name: str = "minutes") -> str
 
 
 TEACHING_P: Final = (
-    "(hour(vector(time() + 25200)) >= $hour_from < $hour_to) and on () (day_of_week(vector(time() + 25200)) > 0)"
+    "(hour(vector(time() + 25140)) >= $hour_from < $hour_to) and on () (day_of_week(vector(time() + 25140)) > 0)"
 )
-"""Teaching hours, Monday to Saturday, in Vietnam (GMT+7, no summer time)."""
+"""Teaching hours, Monday to Saturday, in Vietnam (GMT+7, no summer time), of the minute that ends at `time()`."""

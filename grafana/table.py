@@ -4,7 +4,7 @@ PromQL answers a column at a time, which Grafana merges by their labels; InfluxQ
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,21 @@ class Number(msgspec.Struct, frozen=True, kw_only=True):
     look: Json = {}
 
 
+class Ratio(NamedTuple):
+    """A column that Grafana makes of two others, since InfluxQL cannot divide counts under different conditions."""
+
+    name: str
+    above: str
+    below: str
+
+
+def divided(ratio: Ratio) -> Json:
+    """The transformation that divides."""
+    binary = {"left": ratio.above, "operator": "/", "right": ratio.below}
+    options = {"mode": "binary", "alias": ratio.name, "binary": binary, "replaceFields": False}
+    return {"id": "calculateField", "options": options}
+
+
 def table(
     code: str,
     edition: Edition,
@@ -44,12 +59,13 @@ def table(
     numbers: Sequence[Number],
     influxql: Sequence[str],
     join: str = "",
+    ratio: Ratio | None = None,
     needed: str = "",
     sort: str = "",
     **rest: Any,  # noqa: ANN401 - fields of Panel
 ) -> Panel:
-    """A table with `tags` first. `influxql` are whole queries: of several, rows are joined by the column `join`, and
-    rows without a number in the column `needed` are dropped.
+    """A table with `tags` first. `influxql` are whole queries: of several, rows are joined by the column `join`, two
+    columns may be divided by each other (`ratio`), and rows without a number in the column `needed` are dropped.
 
     `sort` is the title of a column.
     """
@@ -66,6 +82,8 @@ def table(
         transformations = []
         if len(asks) > 1:
             transformations.append({"id": "joinByField", "options": {"byField": join, "mode": "outer"}})
+        if ratio is not None:
+            transformations.append(divided(ratio))
         if needed:
             keep: Json = {"fieldName": needed, "config": {"id": "isNotNull", "options": {}}}
             transformations.append({

@@ -65,7 +65,7 @@ def _stats(edition: Edition) -> tuple[Panel, ...]:
         (
             "fleet.dropped",
             "none",
-            f"sum (increase(agent_dropped_total{{{ROOMS_P}}}[$__range]))",
+            f"sum (increase_prometheus(agent_dropped_total{{{ROOMS_P}}}[$__range]))",
             f'SELECT sum("d") FROM ({dropped} GROUP BY "target")',
             doubtful,
         ),
@@ -150,7 +150,7 @@ def _agents(edition: Edition) -> Panel:
             Number(
                 title=edition.say("column.dropped"),
                 unit="none",
-                promql=f"max by ({_BY}) (increase(agent_dropped_total{{{ROOMS_P}}}[$__range]))",
+                promql=f"max by ({_BY}) (increase_prometheus(agent_dropped_total{{{ROOMS_P}}}[$__range]))",
                 influxql="dropped",
             ),
             Number(
@@ -254,7 +254,7 @@ def _collector_stats(edition: Edition) -> tuple[Panel, ...]:
         _own(
             edition,
             "fleet.quarantined",
-            "sum (increase(sansang_quarantined_total[$__range]))",
+            "sum (increase_prometheus(sansang_quarantined_total[$__range]))",
             {"thresholds": steps(words.GOOD, (1, words.DOUBTFUL)), "decimals": 0},
         ),
     )

@@ -119,8 +119,8 @@ def _silent(edition: Edition) -> Panel:
         edition,
         "power.silent",
         promql=f"sum ({outcome} > bool 0)",
-        influxql=f'SELECT count("x") FROM {_latest_i("outcome_code")} WHERE "x" > 0',
-        look={"noValue": "0", "thresholds": steps(words.GOOD, (1, words.DOUBTFUL))},
+        influxql=f'SELECT sum("y") FROM (SELECT ceil("x" / 7) AS "y" FROM {_latest_i("outcome_code")})',
+        look={"thresholds": steps(words.GOOD, (1, words.DOUBTFUL))},
     )
 
 

@@ -6,16 +6,12 @@ from grafana.edition import Edition
 from grafana.panel import Panel, Row, override, steps
 from grafana.provinces import PROVINCES
 from grafana.queries import PLACE_I, PLACE_P, TEACHING_P, Ask
-from grafana.table import Number, Tag, table
+from grafana.table import Number, Ratio, Tag, divided, table
 from grafana.variables import hours, provinces
 from grafana.words import Json
 
 _SHARE_STEPS = steps(words.BAD, (0.9, words.DOUBTFUL), (0.98, words.GOOD))
-# InfluxQL looks every five minutes: every minute of a week and of all rooms would take it more than a second.
-_LOOKS_I = (
-    f'(SELECT {queries.is_usable("l")} AS "u" FROM (SELECT last("level_code") AS "l" FROM "verdict" WHERE {PLACE_I}'
-    ' AND $timeFilter GROUP BY time(5m), "room", "province" fill(none)))'
-)
+_RATIO = Ratio("share", "usable", "known")
 
 
 def board(edition: Edition) -> Board:
@@ -36,6 +32,7 @@ def board(edition: Edition) -> Board:
                     _causes(edition),
                     _rooms(edition),
                     _trend(),
+                    _trend_lost(),
                 ),
             ),
         ),
@@ -54,14 +51,19 @@ def _known_p(by: str) -> str:
 
 def _share(edition: Edition) -> Panel:
     usable = _usable_p("agent")  # the collector's own name, the same on all verdicts: all rooms together
+    in_influxql = edition.dialect == "influxql"
+    counts = tuple(Ask(promql="", influxql=query, shape="table") for query in _counts_i(""))
     return panel.stat(
         "province.share",
-        Ask(
-            promql=usable,
-            influxql=f'SELECT mean("u") FROM {_LOOKS_I}',
-            legend=edition.say("province.share"),
-            shape="now",
-        ),
+        Ask(promql=usable, influxql="", legend=edition.say("province.share"), shape="now"),
+        *counts,
+        transformations=(
+            {"id": "joinByField", "options": {"byField": "Time", "mode": "outer"}},
+            divided(_RATIO),
+            {"id": "filterFieldsByName", "options": {"include": {"names": [_RATIO.name]}}},
+        )
+        if in_influxql
+        else (),
         width=8,
         unit="percentunit",
         empty="empty.stat",
@@ -98,6 +100,7 @@ def _numbers(edition: Edition, by: str) -> tuple[Number, ...]:
             promql=_usable_p(by),
             influxql="share",
             look={
+                "noValue": "0 %",
                 "decimals": 1,
                 "thresholds": _SHARE_STEPS,
                 "custom.cellOptions": {"type": "color-background", "mode": "basic"},
@@ -120,9 +123,19 @@ def _numbers(edition: Edition, by: str) -> tuple[Number, ...]:
     )
 
 
+def _counts_i(by: str) -> tuple[str, str]:
+    """InfluxQL: how many verdicts said that a lesson could be held, and how many there were."""
+    grouped = f" GROUP BY {by}" if by else ""
+    usable = f'"level_code" < 2 AND {PLACE_I}'
+    return (
+        f'SELECT count("level_code") AS "usable" FROM "verdict" WHERE {usable} AND $timeFilter{grouped}',
+        f'SELECT count("level_code") AS "known" FROM "verdict" WHERE {PLACE_I} AND $timeFilter{grouped}',
+    )
+
+
 def _influxql(by: str) -> tuple[str, ...]:
     return (
-        f'SELECT mean("u") AS "share" FROM {_LOOKS_I} GROUP BY {by}',
+        *_counts_i(by),
         queries.minutes_i("= 2", PLACE_I, by, "unfit"),
         queries.minutes_i("= 3", PLACE_I, by, "unknown"),
     )
@@ -136,7 +149,8 @@ def _provinces(edition: Edition) -> Panel:
         numbers=_numbers(edition, "province"),
         influxql=_influxql('"province"'),
         join="province",
-        needed="share",
+        needed="known",
+        ratio=_RATIO,
         sort=edition.say("column.unfit_minutes"),
         empty="empty.verdicts",
         width=12,
@@ -198,7 +212,8 @@ def _rooms(edition: Edition) -> Panel:
         numbers=_numbers(edition, "room"),
         influxql=_influxql('"room"'),
         join="room",
-        needed="share",
+        needed="known",
+        ratio=_RATIO,
         sort=edition.say("column.unfit_minutes"),
         empty="empty.verdicts",
         width=12,
@@ -214,20 +229,39 @@ def _trend() -> Panel:
         minute = f"({kept}{condition}) and on () ({TEACHING_P})"
         return f"sum by (province) (count_over_time(({minute})[$__interval:1m]))"
 
-    return panel.lines(
+    return _by_day(
         "province.trend",
+        Ask(promql=f"({count(' < 2')} or 0 * {count('')}) / {count('')}", influxql="", legend="{{province}}"),
+        unit="percentunit",
+        defaults={"max": 1, "decimals": 1},
+    )
+
+
+def _trend_lost() -> Panel:
+    """In place of the trend: a share of each day would take InfluxQL longer than anybody waits."""
+    return _by_day(
+        "province.trend_lost",
         Ask(
-            promql=f"({count(' < 2')} or 0 * {count('')}) / {count('')}",
-            influxql=f'SELECT mean("u") FROM {_LOOKS_I} WHERE $timeFilter'
+            promql="",
+            influxql=f'SELECT count("level_code") FROM "verdict" WHERE "level_code" >= 2 AND {PLACE_I} AND $timeFilter'
             " GROUP BY time($__interval), \"province\" fill(none) tz('Asia/Ho_Chi_Minh')",
             legend="{{province}}",
         ),
+        unit="m",
+        defaults={"min": 0},
+    )
+
+
+def _by_day(code: str, ask: Ask, *, unit: str, defaults: Json) -> Panel:
+    return panel.lines(
+        code,
+        ask,
         width=12,
         height=12,
-        unit="percentunit",
+        unit=unit,
         every="1d",
         empty="empty.verdicts",
-        defaults={"max": 1, "decimals": 1},
+        defaults=defaults,
         custom={"showPoints": "always", "pointSize": 7, "spanNulls": 3 * 86_400_000},
         overrides=tuple(override(tag, displayName=place.name) for tag, place in PROVINCES.items()),
     )

@@ -61,19 +61,21 @@ class StartInfluxDB(Protocol):
 
 @pytest.fixture
 def influxdb(programs: Programs, tmp_path: Path) -> StartInfluxDB:
-    path = require("influxd")
+    require("influxd")
+    return lambda: launch_influxdb(programs, tmp_path)
 
-    def start() -> InfluxDB:
-        port = free_port()
-        folder = tmp_path / f"influxdb-{port}"
-        folder.mkdir()
-        config = folder / "influxdb.conf"
-        text = _CONFIG.format(host=LOOPBACK, port=port, backup_port=free_port(), folder=folder)
-        config.write_text(text, encoding="utf-8")
-        url = f"http://{LOOPBACK}:{port}"
-        return InfluxDB(programs.start([path, "run", "-config", config], ready=lambda: _answers(f"{url}/ping")), url)
 
-    return start
+def launch_influxdb(programs: Programs, folder: Path) -> InfluxDB:
+    """Start one that ends with `programs`, for fixtures that outlive a test."""
+    port = free_port()
+    inside = folder / f"influxdb-{port}"
+    inside.mkdir()
+    config = inside / "influxdb.conf"
+    text = _CONFIG.format(host=LOOPBACK, port=port, backup_port=free_port(), folder=inside)
+    config.write_text(text, encoding="utf-8")
+    url = f"http://{LOOPBACK}:{port}"
+    command = (require("influxd"), "run", "-config", config)
+    return InfluxDB(programs.start(command, ready=lambda: _answers(f"{url}/ping")), url)
 
 
 def _answers(url: str) -> bool:

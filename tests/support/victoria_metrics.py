@@ -44,24 +44,25 @@ class StartVictoriaMetrics(Protocol):
 
 @pytest.fixture
 def victoria_metrics(programs: Programs, tmp_path: Path) -> StartVictoriaMetrics:
-    path = require("victoria-metrics")
+    require("victoria-metrics")
+    return lambda *flags: launch_victoria_metrics(programs, tmp_path, *flags)
 
-    def start(*flags: str) -> VictoriaMetrics:
-        port = free_port()
-        url = f"http://{LOOPBACK}:{port}"
-        command = [
-            path,
-            f"-httpListenAddr={LOOPBACK}:{port}",
-            f"-storageDataPath={tmp_path / f'victoria-metrics-{port}'}",
-            "-retentionPeriod=100y",  # a month by default, and older points vanish behind a 204
-            "-dedup.minScrapeInterval=1ms",  # else a point sent twice counts twice
-            "-search.latencyOffset=1s",  # else the last 30 s are hidden
-            "-memory.allowedBytes=128MiB",
-            *flags,
-        ]
-        return VictoriaMetrics(programs.start(command, ready=lambda: _is_healthy(f"{url}/health")), url)
 
-    return start
+def launch_victoria_metrics(programs: Programs, folder: Path, *flags: str) -> VictoriaMetrics:
+    """Start one that ends with `programs`, for fixtures that outlive a test."""
+    port = free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    command = [
+        require("victoria-metrics"),
+        f"-httpListenAddr={LOOPBACK}:{port}",
+        f"-storageDataPath={folder / f'victoria-metrics-{port}'}",
+        "-retentionPeriod=100y",  # a month by default, and older points vanish behind a 204
+        "-dedup.minScrapeInterval=1ms",  # else a point sent twice counts twice
+        "-search.latencyOffset=1s",  # else the last 30 s are hidden
+        "-memory.allowedBytes=128MiB",
+        *flags,
+    ]
+    return VictoriaMetrics(programs.start(command, ready=lambda: _is_healthy(f"{url}/health")), url)
 
 
 def _is_healthy(url: str) -> bool:
