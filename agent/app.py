@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from agent.clock import SystemClock
@@ -17,14 +16,15 @@ from agent.link import Connected, Disconnected, Link, LinkEvent, Message
 from agent.orders import NO_ORDERS, LoadProbe, Orders, PlanFile, read_orders
 from agent.schedule import Schedule
 from agent.settings import AgentSettings
+from agent.store import Store
 from agent.taking import Taken, take_reading
 from contract import service_manager
 from contract.batch import ContractError, encode_batch
 from contract.messages import Goodbye, State, decode_ack, encode_small
-from contract.moment import Clock
+from contract.moment import Clock, Moment
 from contract.reading import Record
 from contract.settings import SettingsError
-from contract.spool import Spool, SpoolFull
+from contract.spool import Spool
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class Agent:
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}  # by plan and place in it
         self._tray: list[Taken] = []
         self._background: set[asyncio.Task[None]] = set()
-        self._was_full = False
+        self._is_connected = False
 
     async def run(self) -> int:
         """Measure and send until `stop`; the exit code for the service manager."""
@@ -64,8 +64,8 @@ class Agent:
         self._stopping: asyncio.Future[Goodbye | None] = self._loop.create_future()
         self._stir = asyncio.Event()  # something happened that may let the Forwarder send
         self._replan = asyncio.Event()
-        self._spool = await self._on_disk(self._open_spool)
-        self._forwarder = Forwarder(self._spool.epochs, pace=Pace(), chance=self._chance)
+        self._store = await self._on_disk(self._open_store)
+        self._send_from(self._store.spool)
         self._take_first_orders()
         self._link = Link(
             self._settings.agent,
@@ -88,7 +88,7 @@ class Agent:
         farewell = State(state="offline", reason=reason, at=self._clock.now()) if reason else None
         await asyncio.to_thread(self._link.stop, farewell)
         await asyncio.gather(*tasks, *self._running.values(), return_exceptions=True)
-        await self._on_disk(self._spool.close)
+        await self._on_disk(self._store.close, self._clock.now())
         self._disk.shutdown()
         for task in broken:
             task.result()  # raises what ended it, if it was a fault
@@ -103,22 +103,16 @@ class Agent:
         """The same from any thread, as a service host calls it."""
         self._loop.call_soon_threadsafe(self.stop, reason)
 
-    def _open_spool(self) -> Spool:
-        path = self._folder / "spool.db"
-        now = self._clock.now()
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            return Spool(path, self._settings.spool.limits, boot=now.boot, mono_s=now.mono_s)
-        except sqlite3.OperationalError as error:
-            log.error("%s cannot be used (%s): readings are kept in memory until it can", path, error)  # noqa: TRY400 - a disk's state, not a fault of the program
-        except OSError as error:
-            log.error("%s cannot be used (%s): readings are kept in memory until it can", path, error)  # noqa: TRY400 - as above
-        except sqlite3.DatabaseError as error:
-            aside = path.with_name(f"spool-damaged-{int(self._clock.now().wall_s)}.db")
-            log.error("%s is damaged (%s): moved aside as %s, a new one begins", path, error, aside.name)  # noqa: TRY400 - as above
-            _move_aside(path, aside)
-            return Spool(path, self._settings.spool.limits, boot=now.boot, mono_s=now.mono_s)
-        return Spool(None, self._settings.spool.limits, boot=now.boot, mono_s=now.mono_s)
+    def _open_store(self) -> Store:
+        return Store(self._folder / "spool.db", self._settings.spool.limits, self._clock.now(), self._send_from)
+
+    def _send_from(self, spool: Spool) -> None:
+        """Begin to send from another spool; in the disk's thread."""
+        self._forwarder = Forwarder(
+            spool.epochs, pace=Pace(backlog_bps=self._orders.plan.backlog_bps), chance=self._chance
+        )
+        if self._is_connected:
+            self._forwarder.connected(self._clock.now())
 
     # What to do: the plan.
 
@@ -188,7 +182,7 @@ class Agent:
         if taken:
             moment = self._clock.now()
             readings = tuple(one.before(moment.mono_s) for one in taken)
-            await self._on_disk(self._store, Record(taken=moment, readings=readings))
+            await self._on_disk(self._store.put, Record(taken=moment, readings=readings), moment)
             self._stir.set()
 
     async def _measure(self, place: int, orders: Orders) -> None:
@@ -198,18 +192,6 @@ class Agent:
                 self._tray.append(taken)
         finally:
             self._running.pop((orders.fingerprint, place), None)
-
-    def _store(self, record: Record) -> None:
-        try:
-            self._spool.put(record, mono_s=record.taken.mono_s)
-        except (SpoolFull, sqlite3.DatabaseError) as error:
-            if not self._was_full:
-                log.error("the disk keeps no readings: %s", error)  # noqa: TRY400 - a disk's state
-            self._was_full = True
-            return
-        if self._was_full:
-            log.info("the disk keeps readings again")
-        self._was_full = False
 
     # What goes out and comes in.
 
@@ -221,6 +203,15 @@ class Agent:
             await _within(wait_s, self._stir.wait())
 
     def _send_all(self) -> float | None:
+        """Send what is due; the monotonic time at which there may be more."""
+        try:
+            return self._send_due()
+        except sqlite3.DatabaseError as error:
+            now = self._clock.now()
+            self._store.mend(error, now)
+            return now.mono_s
+
+    def _send_due(self) -> float | None:
         while (batch := self._forwarder.next(self._clock.now())) is not None:
             payload = encode_batch(batch)
             if not self._link.publish("batch", payload):
@@ -237,10 +228,10 @@ class Agent:
         match event:
             case Connected():
                 log.info("connected to %s:%d", self._settings.broker.host, self._settings.broker.port)
-                self._do(self._on_disk(self._forwarder.connected, self._clock.now()))
+                self._do(self._on_disk(self._hear_link, self._clock.now()))
             case Disconnected(reason):
                 log.warning("not connected: %s", reason)
-                self._do(self._on_disk(self._forwarder.disconnected))
+                self._do(self._on_disk(self._hear_link, None))
             case Message("ack", payload):
                 self._do(self._on_disk(self._hear_ack, payload))
             case Message("plan", payload) if payload:
@@ -248,11 +239,21 @@ class Agent:
             case _:
                 log.warning("ignored a message that is none of ours")
 
+    def _hear_link(self, connected: Moment | None) -> None:
+        self._is_connected = connected is not None
+        if connected is not None:
+            self._forwarder.connected(connected)
+        else:
+            self._forwarder.disconnected()
+
     def _hear_ack(self, payload: bytes) -> None:
+        now = self._clock.now()
         try:
-            self._forwarder.acked(decode_ack(payload), self._clock.now())
+            self._forwarder.acked(decode_ack(payload), now)
         except ContractError as error:
             log.warning("ignored an ack: %s", error)
+        except sqlite3.DatabaseError as error:
+            self._store.mend(error, now)
 
     def _hear_plan(self, payload: bytes) -> None:
         if payload == self._plan_file.load() and self._orders is not NO_ORDERS:
@@ -295,13 +296,6 @@ async def _within(wait_s: float | None, awaitable: Awaitable[object]) -> None:
             await awaitable
     except TimeoutError:
         pass
-
-
-def _move_aside(path: Path, aside: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
 
 
 def program_version() -> str:

@@ -209,20 +209,21 @@ class Spool:
         )
         self._file = DurableFile(path, shape, check=True)
         self._db = self._file.db
+        self.is_in_memory = path is None
         try:
-            self._open(boot, mono_s, is_on_disk=path is not None)
+            self._open(boot, mono_s)
         except BaseException:
             self._file.close()
             raise
         self._opened_mono_s = mono_s
 
-    def _open(self, boot: str, mono_s: float, *, is_on_disk: bool) -> None:
+    def _open(self, boot: str, mono_s: float) -> None:
         facts = _read_facts(self._db)
         if facts is None:
             facts = _Facts(name=secrets.token_hex(8))
             if self._db.execute("SELECT count(*) FROM record").fetchone()[0]:
                 raise SpoolDamaged("it holds records, and no facts about them")
-        elif is_on_disk and not facts.is_closed and not self._file.had_wal:
+        elif not facts.is_closed and not self._file.had_wal:
             raise SpoolDamaged("its write-ahead log has gone, and the latest records with it")
         row = self._db.execute("SELECT max(seq), max(life_s), sum(length(body)), count(*) FROM record").fetchone()
         last, life_s, size, count = row
