@@ -14,6 +14,7 @@ _AGREE_S: Final = 5.0
 _APART_S: Final = 10.0
 _BETWEEN_BOOTS_S: Final = 60.0
 _RUNS_BACK_S: Final = 3600.0
+_TRUSTED_AFTER_STEP: Final = 2
 
 
 class Placed(NamedTuple):
@@ -37,6 +38,7 @@ class BootClock:
         """What the PC's wall clock read then, as it went at the earliest moment known of the boot."""
         self.sure = sure
         self._first_mono_s = math.inf
+        self._trusted_count = 0
         self._adopt(began_s, told_mono_s)
 
     @classmethod
@@ -83,8 +85,8 @@ class BootClock:
         # Some PCs name a boot by the second at which it began: two of a name are told apart by a clock that ran back.
         is_another = mono_s < self._told_mono_s - _RUNS_BACK_S
         later_s = began_s - self.began_s - _DRIFT * max(0.0, mono_s - self._told_mono_s)
-        if not self.sure or is_another or later_s <= 0:
-            self.sure = True
+        if not self.sure or is_another or later_s <= 0 or self._trusted_count > 0:
+            self.sure, self._trusted_count = True, max(0, self._trusted_count - 1)
             self._adopt(began_s, mono_s)
             return
         self._later_count += 1
@@ -113,10 +115,12 @@ class BootClock:
             self.wall_began_s = taken.wall_s - taken.mono_s
 
     def shift(self, step_s: float) -> None:
-        """Our own clock was set forward by so many seconds, and with it everything that we measured by it."""
-        self.began_s += step_s
-        self._least_s += step_s
-        self._late = None
+        """Our own clock was set forward by so many seconds, and with it everything that we measured by it.
+
+        The next two batches count as they come: one may have been stamped before the step, and heard after it.
+        """
+        self._adopt(self.began_s + step_s, self._told_mono_s)
+        self._trusted_count = _TRUSTED_AFTER_STEP
 
     def place(self, taken: Moment, arrived_s: float) -> Placed:
         """The true time of a record of this boot that came with a batch at `arrived_s`."""

@@ -60,6 +60,20 @@ def test_a_step_that_we_know_of_moves_what_is_known() -> None:
     assert clock.began_s == pytest.approx(4600.2)
 
 
+@pytest.mark.parametrize("step_s", [60.0, -60.0, 4000.0, -4000.0])
+@pytest.mark.parametrize("is_early", [False, True], ids=["stamped before", "handled before"])
+def test_a_batch_that_comes_in_the_moment_of_a_step_does_not_spoil_it(step_s: float, *, is_early: bool) -> None:
+    clock = hear((100.0, 0.2), (160.0, 0.3))
+    if is_early:
+        clock.hear(at(220.0), 1220.2 + step_s)
+        clock.shift(step_s)
+    else:
+        clock.shift(step_s)
+        clock.hear(at(220.0), 1220.2)
+    clock.hear(at(280.0), 1280.2 + step_s)
+    assert clock.began_s == pytest.approx(1000.2 + step_s)
+
+
 @pytest.mark.parametrize("drift", [-5e-5, 5e-5], ids=["slow", "fast"])
 def test_a_quartz_that_drifts_for_weeks_is_followed(drift: float) -> None:
     clock = hear((0.0, 0.2), *((minute * 60.0, drift * minute * 60 + 0.2) for minute in range(1, 20_000)))
