@@ -24,8 +24,8 @@ from contract.settings import Phrase, Problem, Seconds, Target
 
 _SNMP_PORT: Final = 161
 _SOURCES: Final = ("nut", "snmp", "apcupsd")
-_SNMP_PATIENCE: Final = 4
-"""A UPS answers several requests; all together may take so many times `timeout_s`."""
+_MORE: Final = 2
+"""A UPS answers several SNMP requests; those after the first may take so many times `timeout_s` together."""
 _Nut = Annotated[
     str,
     msgspec.Meta(pattern=rf"^{ENDPOINT_PATTERN}/[A-Za-z0-9._-]+$", description=f"{ENDPOINT_RULE}, then /UPS"),
@@ -38,7 +38,8 @@ class Power(SnmpLogin, frozen=True, kw_only=True):
 
     `nut` asks NUT's upsd (`HOST[:PORT]/UPS`), `snmp` a UPS's network card by UPS-MIB and its vendor's tree, `apcupsd` a
     PC that runs it; without any of these psutil tells of this PC's own battery or USB UPS. What the UPS does not know
-    is absent. "On battery" needs two witnesses where one contradicts.
+    is absent. "On battery" is what most witnesses say: its status, its clock, its voltmeter; it is absent when they
+    are even.
     """
 
     target: Target = "ups"
@@ -83,7 +84,11 @@ class Power(SnmpLogin, frozen=True, kw_only=True):
     @property
     def longest_s(self) -> float:
         """Resolving, then asking."""
-        return (1 + _SNMP_PATIENCE) * self.timeout_s if self.snmp is not None else 3 * self.timeout_s
+        return self.timeout_s + (2 * self.timeout_s if self.snmp is None else self._snmp_limit_s)
+
+    @property
+    def _snmp_limit_s(self) -> float:
+        return (1 + self.retries + _MORE) * self.timeout_s
 
     async def measure(self) -> Values:
         """One look at the power. Raises ProbeFailed; ABSENT without a battery, or when the UPS itself is lost."""
@@ -119,12 +124,13 @@ class Power(SnmpLogin, frozen=True, kw_only=True):
         endpoint = _endpoint(written, _SNMP_PORT)
         what = f"power snmp {written}"
         device = snmp.Device(endpoint.host, endpoint.port, self.login, self.timeout_s, self.retries, what)
-        limit_s = _SNMP_PATIENCE * self.timeout_s
+        await snmp.warm(device)
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(self._snmp_limit_s):
                 told: Told = await asking.ask_ups(device)
         except TimeoutError:
-            raise ProbeFailed(Outcome.TIMEOUT, f"{what}: answers, but not to all within {limit_s:g} s") from None
+            detail = f"{what}: answers, but not to all within {self._snmp_limit_s:g} s"
+            raise ProbeFailed(Outcome.TIMEOUT, detail) from None
         return told
 
 

@@ -14,8 +14,8 @@ from contract.outcome import Outcome
 from contract.settings import Phrase, Port, Problem, Seconds, Target
 from contract.units import UNITS, unit_of
 
-_PATIENCE: Final = 4
-"""A device answers several requests; all together may take so many times `timeout_s`."""
+_MORE: Final = 2
+"""A device answers several requests; those after the first may take so many times `timeout_s` together."""
 _UPTIME: Final = "1.3.6.1.2.1.1.3.0"
 _HOST_UPTIME: Final = "1.3.6.1.2.1.25.1.1.0"
 _OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"
@@ -88,21 +88,25 @@ class Snmp(SnmpLogin, frozen=True, kw_only=True):
     @property
     def longest_s(self) -> float:
         """Resolving, then asking."""
-        return (1 + _PATIENCE) * self.timeout_s
+        return self.timeout_s + self._limit_s
+
+    @property
+    def _limit_s(self) -> float:
+        return (1 + self.retries + _MORE) * self.timeout_s
 
     async def measure(self) -> Values:
         """One look at the device. Raises ProbeFailed; ABSENT when it has no such interface."""
         what = f"snmp {self.address}"
         device = snmp.Device(self.address, self.port, self.login, self.timeout_s, self.retries, what)
-        limit_s = _PATIENCE * self.timeout_s
+        await snmp.warm(device)
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(self._limit_s):
                 return await self._measure(device)
         except TimeoutError:
-            raise ProbeFailed(Outcome.TIMEOUT, f"{what}: answers, but not to all within {limit_s:g} s") from None
+            detail = f"{what}: answers, but not to all within {self._limit_s:g} s"
+            raise ProbeFailed(Outcome.TIMEOUT, detail) from None
 
     async def _measure(self, device: snmp.Device) -> Values:
-        await snmp.warm(device)
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         system = await snmp.get(device, [_UPTIME, _HOST_UPTIME, _OBJECT_ID])

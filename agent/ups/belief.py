@@ -54,16 +54,15 @@ def believe(told: Told) -> Values:
 def is_on_battery(told: Told) -> bool | None:
     """Whether the room lives on its battery because the mains failed; None when nobody knows.
 
-    It takes two witnesses against one that contradicts: an inverter fed with direct current says "battery" for ever. A
-    lone witness whom nobody contradicts is believed. A test of the battery is no failure of the mains.
+    The witnesses vote: an inverter fed with direct current says "battery" for ever, and its clock and voltmeter deny
+    it. A lone witness is believed; as many for it as against is a contradiction, and that is no knowledge. A test of
+    the battery is no failure of the mains.
     """
-    witnesses = list(_witnesses(told))
-    for_it, against_it = witnesses.count(True), witnesses.count(False)
     if told.is_testing and _mains_are_alive(told) is not False:
         return False
-    if for_it >= 2 or (for_it and not against_it):  # noqa: PLR2004 - two witnesses
-        return True
-    return False if against_it else None
+    witnesses = list(_witnesses(told))
+    for_it, against_it = witnesses.count(True), witnesses.count(False)
+    return None if for_it == against_it else for_it > against_it
 
 
 def _witnesses(told: Told) -> Iterator[bool]:
