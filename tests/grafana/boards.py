@@ -7,6 +7,7 @@ from typing import Final
 from grafana.board import render
 from grafana.boards import BOARDS
 from grafana.edition import DIALECTS, EDITIONS, Dialect, Edition
+from grafana.texts import entries
 from tests.grafana import week
 from tests.grafana.asking import Json, View
 
@@ -44,8 +45,6 @@ def view_of(name: str, board: Json) -> View:
 
 def code_of(name: str, panel: Json, edition: Edition) -> str:
     """The code of a panel's texts, which is its name in tests."""
-    from grafana.texts import entries  # noqa: PLC0415 - only here
-
     title = panel["title"]
     codes = [code for code in entries() if code.startswith(f"{name}.") and f"{code}.help" in entries()]
     return next(
@@ -53,6 +52,7 @@ def code_of(name: str, panel: Json, edition: Edition) -> str:
     )
 
 
+@cache
 def asking_by_code(name: str, dialect: Dialect) -> dict[str, Json]:
     """The panels of a dashboard that ask something, by code, in English."""
     edition = Edition("en", dialect)

@@ -58,9 +58,15 @@ BACKLOG_COUNT: Final = 12
 CLOCK_OFFSET_S: Final = 400.5
 
 
+_FAULTS_OF: Final = {room: [fault for fault in FAULTS if fault.room == room] for room in ROOMS}
+
+
 def fault_of(room: str, minute: int) -> Fault | None:
     """What was wrong with a room in a minute before END_S."""
-    return next((fault for fault in FAULTS if fault.room == room and fault.covers(minute)), None)
+    for fault in _FAULTS_OF[room]:
+        if fault.covers(minute):
+            return fault
+    return None
 
 
 def in_teaching_hours(minute: int) -> bool:
@@ -91,16 +97,16 @@ def samples() -> Iterator[Sample]:
 
 
 def _verdicts(room: str, province: str) -> Iterator[Sample]:
+    fit: dict[str, int | float] = {"level_code": Level.FIT.value, "findings_count": 0}
     for minute in range(1, MINUTES + 1):
-        fault = fault_of(room, minute)
-        findings = [] if fault is None else [fault]
-        if LOSSY.room == room and LOSSY.covers(minute):
-            findings.append(LOSSY)
-        level = Level.FIT if fault is None else fault.level
         at_ms = (END_S - 60 * minute + 5) * 1000
-        numbers: dict[str, int | float] = {"level_code": level.value, "findings_count": len(findings)}
-        code = "" if fault is None else fault.code.value
-        yield Sample(room, OWN_NAME, province, "verdict", "room", "", code, at_ms, numbers)
+        fault = fault_of(room, minute)
+        if fault is None:
+            yield Sample(room, OWN_NAME, province, "verdict", "room", "", "", at_ms, fit)
+            continue
+        findings = [fault, LOSSY] if LOSSY.room == room and LOSSY.covers(minute) else [fault]
+        numbers: dict[str, int | float] = {"level_code": fault.level.value, "findings_count": len(findings)}
+        yield Sample(room, OWN_NAME, province, "verdict", "room", "", fault.code.value, at_ms, numbers)
         for one in findings:
             role = "" if one.target == "room" else role_of(one.target)
             finding: dict[str, int | float] = {"level_code": one.level.value}
