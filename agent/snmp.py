@@ -235,7 +235,7 @@ class _Engine:
         snmp.register_transport_dispatcher(self.dispatcher)
         self._names: dict[tuple[object, ...], str] = {}
         self._users: dict[str, SnmpLogin] = {}
-        self._lines: dict[tuple[socket.AddressFamily, str, int], _Udp | _Udp6] = {}
+        self._sockets: dict[tuple[socket.AddressFamily, str, int], tuple[_Udp | _Udp6, tuple[int, ...]]] = {}
         self._awaited = asyncio.Event()
         self._keeper = loop.create_task(self._keep())
 
@@ -267,14 +267,13 @@ class _Engine:
     def transport(self, family: socket.AddressFamily, address: str, port: int) -> tuple[Any, tuple[int, ...]]:
         """A socket for this device alone, and the name that pysnmp knows it by."""
         key = (family, address, port)
-        ordinal = (1 + (list(self._lines).index(key) if key in self._lines else len(self._lines)),)
-        kind = _Udp if family == socket.AF_INET else _Udp6
-        domain = (*kind.DOMAIN, *ordinal)
-        if key not in self._lines:
+        if key not in self._sockets:
+            kind = _Udp if family == socket.AF_INET else _Udp6
+            domain = (*kind.DOMAIN, 1 + len(self._sockets))
             opened = kind(loop=self.loop).open_client_mode()
             config.add_transport(self.snmp, domain, opened)
-            self._lines[key] = opened
-        return self._lines[key], domain
+            self._sockets[key] = (opened, domain)
+        return self._sockets[key]
 
     def target(self, device: Device, domain: tuple[int, ...], address: str) -> str:
         """The name that pysnmp's tables know a device and its login by; enters them when they are new."""
@@ -363,7 +362,8 @@ _making: Final = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[async
 
 async def _engine_for(login: SnmpLogin) -> _Engine:
     loop = asyncio.get_running_loop()
-    engines = _making.setdefault(loop, [])
+    engines = [task for task in _making.get(loop, []) if not (task.done() and (task.cancelled() or task.exception()))]
+    _making[loop] = engines
     for task in list(engines):
         engine = await asyncio.shield(task)
         if engine.admits(login):

@@ -18,6 +18,8 @@ _MORE: Final = 2
 """A device answers several requests; those after the first may take so many times `timeout_s` together."""
 _UPTIME: Final = "1.3.6.1.2.1.1.3.0"
 _HOST_UPTIME: Final = "1.3.6.1.2.1.25.1.1.0"
+_CLEARLY_LONGER: Final = 6000
+"""Hundredths of a second."""
 _OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"
 _IF: Final = "1.3.6.1.2.1.2.2.1."
 _IFX: Final = "1.3.6.1.2.1.31.1.1.1."
@@ -65,7 +67,9 @@ class Snmp(SnmpLogin, frozen=True, kw_only=True):
 
     values: ClassVar[tuple[Value, ...]] = (
         Value("response_ms", "From the first request to its answer."),
-        Value("uptime_s", "Since the device started: its host's uptime if it tells it, else its SNMP agent's."),
+        Value(
+            "uptime_s", "Since the device started: its SNMP agent's uptime, or its host's where that is clearly longer."
+        ),
         Value("if_up_bool", "The interface passes packets; of several, at least one does."),
         Value("if_speed_bps", "Speed of the interface; of several, that of the fastest that is up."),
         Value("if_received_bytes_total", "Bytes received."),
@@ -96,7 +100,7 @@ class Snmp(SnmpLogin, frozen=True, kw_only=True):
 
     async def measure(self) -> Values:
         """One look at the device. Raises ProbeFailed; ABSENT when it has no such interface."""
-        what = f"snmp {self.address}"
+        what = f"snmp {self.address}:{self.port}"
         device = snmp.Device(self.address, self.port, self.login, self.timeout_s, self.retries, what)
         await snmp.warm(device)
         try:
@@ -111,10 +115,7 @@ class Snmp(SnmpLogin, frozen=True, kw_only=True):
         began_s = loop.time()
         system = await snmp.get(device, [_UPTIME, _HOST_UPTIME, _OBJECT_ID])
         values: Values = {"response_ms": (loop.time() - began_s) * 1000}
-        # Of an agent started anew on a host that was not, the host's uptime is the longer one.
-        uptimes = [int(one) for oid in (_UPTIME, _HOST_UPTIME) if isinstance(one := system.get(oid), snmp.Ticks)]
-        if uptimes:
-            values["uptime_s"] = max(uptimes) / 100
+        values |= _uptime(system)
         values |= await self._asked(device)
         try:
             values |= await self._interfaces(device)
@@ -160,6 +161,16 @@ class Snmp(SnmpLogin, frozen=True, kw_only=True):
                 if isinstance(told, bytes) and told.rstrip(b"\0").decode("utf-8", "replace") == name:
                     return [index]
         raise ProbeFailed(Outcome.ABSENT, f"{device.what}: has no interface {name}")
+
+
+def _uptime(system: snmp.Answers) -> Values:
+    """By the SNMP agent; by its host where that has run clearly longer: the agent alone was started anew, or its 32
+    bits have run over, which they do after 497 days.
+    """
+    own, hosts = system.get(_UPTIME), system.get(_HOST_UPTIME)
+    if isinstance(hosts, snmp.Ticks) and (not isinstance(own, snmp.Ticks) or hosts > own + _CLEARLY_LONGER):
+        return {"uptime_s": hosts / 100}
+    return {"uptime_s": own / 100} if isinstance(own, snmp.Ticks) else {}
 
 
 def _counted(rows: Mapping[str, snmp.Answers]) -> list[str]:

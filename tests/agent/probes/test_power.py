@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -171,6 +172,10 @@ SAYINGS: Final = {
         {f"{UPS}.2.1.0": "3", f"{UPS}.2.4.0": "9"}, {"low_battery_bool": 1, "battery_charge_ratio": 0.09}
     ),
     "overload": Case({f"{UPS}.4.4.1.5.1": "131"}, {"load_ratio": 1.31}),
+    "a vendor's finer tree beside it": Case(
+        {f"{PPC}.4.1.1.0": "2", f"{PPC}.3.2.1.0": "2281", f"{PPC}.4.2.3.0": "24", f"{PPC}.2.2.1.0": "-1"},
+        {"input_v": 228.1, "load_ratio": 0.24},
+    ),
     "nothing but its source": Case(
         dict.fromkeys(ALL_BUT_SOURCE, ""),
         dict.fromkeys(set(ON_MAINS) - {"on_battery_bool", "output_source_code"}),
@@ -298,7 +303,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnmpSim]:
 
 
 def _community(name: str) -> str:
-    return name.replace(" ", "-").replace(",", "")
+    return re.sub(r"[^a-z0-9-]", "-", name)
 
 
 @pytest.fixture(scope="module")
@@ -741,8 +746,8 @@ def test_the_command_line_reads_a_ups(agent: SnmpSim, upsd: Nut, source: str) ->
     assert line["values"] == pytest.approx({"snmp": ON_MAINS, "nut": NUT_ON_MAINS}[source])
 
 
-# --- Recordings of real devices, which lie where SANSANG_RECORDINGS says (docs: recordings of others are not ours to
-# --- copy). Expected values were read by hand from what each device is known to have been doing.
+# Recordings of real devices, which lie where SANSANG_RECORDINGS says and are not ours to copy. What is expected was
+# read by hand, by what each device is known to have been doing.
 
 REAL: Final = Path(os.environ.get("SANSANG_RECORDINGS", ""))
 needs_recordings = pytest.mark.skipif(

@@ -1,10 +1,12 @@
 import asyncio
 import contextlib
+import os
 import selectors
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -125,7 +127,10 @@ def test_without_ports_all_interfaces_but_loopback_count(poller: Poller) -> None
 @pytest.mark.parametrize("interface", ["eth7", "7"])
 def test_an_interface_that_is_not_there_is_absent_and_the_rest_is_measured(poller: Poller, interface: str) -> None:
     failure = poller.fail(community="router", interface=interface)
-    assert (failure.outcome, failure.detail) == (Outcome.ABSENT, f"snmp 127.0.0.1: has no interface {interface}")
+    assert (failure.outcome, failure.detail) == (
+        Outcome.ABSENT,
+        f"snmp 127.0.0.1:{poller.port}: has no interface {interface}",
+    )
     assert failure.values["uptime_s"] == 3600.0
 
 
@@ -190,7 +195,7 @@ def login_of(user: SnmpUser) -> dict[str, object]:
 def test_version_3_says_why_it_does_not_let_us_in(poller: Poller, user: SnmpUser, detail: str) -> None:
     failure = poller.fail(**login_of(user))
     assert failure.outcome is Outcome.DENIED
-    assert failure.detail == f"snmp 127.0.0.1: the device does not let us in: {detail}"
+    assert failure.detail == f"snmp 127.0.0.1:{poller.port}: the device does not let us in: {detail}"
 
 
 def test_one_user_name_may_have_other_keys_on_another_device(
@@ -215,7 +220,7 @@ def test_silence_is_a_time_out_that_says_what_it_may_mean(agent: SnmpSim, runner
         deaf.bind((LOOPBACK, 0))
         for port in (deaf.getsockname()[1], free_port(socket.SOCK_DGRAM), agent.port):
             failure = Poller(runner, port).fail(community="nobodys", timeout_s=0.2)
-            assert (failure.outcome, failure.detail) == (Outcome.TIMEOUT, f"snmp 127.0.0.1: {silent}")
+            assert (failure.outcome, failure.detail) == (Outcome.TIMEOUT, f"snmp 127.0.0.1:{port}: {silent}")
 
 
 def test_waiting_lasts_as_long_as_the_settings_say(runner: asyncio.Runner) -> None:
@@ -282,7 +287,7 @@ def test_nonsense_is_no_answer_and_breaks_nothing(
 
     failure, values = runner.run(ask())
     assert failure.outcome is Outcome.TIMEOUT
-    assert failure.detail == "snmp 127.0.0.1: no answer to SNMP within 0.2 s; what came was none, or too late"
+    assert failure.detail.endswith(": no answer to SNMP within 0.2 s; what came was none, or too late")
     assert values["uptime_s"] == 3600.0
     assert caplog.records == []
 
@@ -379,3 +384,44 @@ def test_a_table_is_read_up_to_its_bound(agent: SnmpSim, runner: asyncio.Runner)
         assert list(runner.run(rows(version, 64))) == ["1", "2", "3", "4", "5"]
         assert list(runner.run(rows(version, 2))) == ["1", "2"]
     assert runner.run(rows("2c", 64))["3"] == {f"{IF}.3": 6, f"{IFX}.1": b"eth1"}
+
+
+# Recordings of real devices, which lie where SANSANG_RECORDINGS says and are not ours to copy.
+REAL: Final = Path(os.environ.get("SANSANG_RECORDINGS", ""))
+REAL_DEVICES: Final[dict[str, tuple[dict[str, object], Mapping[str, float | None]]]] = {
+    "routeros_rb750gr3": (
+        {"interface": "2"},
+        {"uptime_s": 4304, "if_up_bool": 1, "if_speed_bps": 1e9, "if_received_bytes_total": 1_493_725_213},
+    ),
+    "windows_svr_2019_1809": ({}, {"uptime_s": 1_277_166.1, "if_up_bool": 1}),
+    "tplink_td-w9970": ({"interface": "ppp1"}, {"if_speed_bps": None, "if_received_bytes_total": 3_784_944_090}),
+    "polycomLens_studioxc50": ({"interface": "eth0"}, {"if_up_bool": 1}),
+    "axiscam_p1375": ({}, {"uptime_s": 8_859_337.12, "if_up_bool": None}),
+    "hikvision-cam": ({}, {"uptime_s": None, "if_up_bool": None}),
+    "vccodec": ({}, {"uptime_s": None}),
+    "wds-ips-1022": ({}, {"if_up_bool": 1}),
+    "samsung-ipolis": ({}, {"if_up_bool": 1, "if_speed_bps": 1e8}),
+    "epson-projector_eb-4770w": (
+        {"oids": {"lamp_count": "1.3.6.1.4.1.1248.4.1.1.1.1.0"}},
+        {"lamp_count": 79, "if_up_bool": 1, "if_speed_bps": 1e8},
+    ),
+    "openwrt": ({}, {"if_up_bool": 1}),
+}
+
+
+@pytest.fixture(scope="module")
+def real_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnmpSim]:
+    folder = tmp_path_factory.mktemp("real-snmp")
+    programs = Programs(folder)
+    texts = {name: (REAL / f"{name}.snmprec").read_text(encoding="latin-1") for name in REAL_DEVICES}
+    yield launch_snmpsim(programs, folder, texts)
+    programs.stop_all()
+
+
+@pytest.mark.skipif("SANSANG_RECORDINGS" not in os.environ, reason="SANSANG_RECORDINGS names no folder of recordings")
+@pytest.mark.parametrize("name", REAL_DEVICES)
+def test_a_real_device_is_read_rightly(real_agent: SnmpSim, runner: asyncio.Runner, name: str) -> None:
+    settings, expected = REAL_DEVICES[name]
+    values = Poller(runner, real_agent.port).measure(community=name, **settings)
+    assert values["response_ms"] > 0
+    assert {one: values.get(one) for one in expected} == pytest.approx(expected)
