@@ -18,10 +18,7 @@ DAMAGED: Final = "journal_damaged"
 """The problem that the collector's health shows from then on until its next start."""
 _CHECKED_BYTES: Final = 256 << 20  # a larger one is not looked at as a whole at each start: that would take minutes
 _PRUNED_AFTER_S: Final = 2 * 86400.0  # younger records are there, whatever the sinks have
-_NUMBERED: Final = {"kept": 11, "quarantine": 6}
-"""Tables with numbers of their own, and how many columns they have."""
-_NAMED: Final = {"stream": 6, "gap": 5, "boot": 6, "tally": 5, "stored": 3, "word": 4}
-"""Tables whose key begins with an agent."""
+_NOT_COPIED: Final = ("fact", "growing")
 
 
 def open_journal(path: Path, now_s: float, *, max_bytes: int = MAX_BYTES) -> tuple[Journal, str]:
@@ -82,15 +79,23 @@ def _salvage(path: Path, draft: Path) -> int:
 def _copy_all(path: Path, new: sqlite3.Connection) -> bool:
     """Copy every row that can be read and is sound; False when there was none at all."""
     before = new.total_changes
+    tables = [
+        name
+        for (name,) in new.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'")
+    ]
     for old in ways_in(path):
-        for table, columns in _NUMBERED.items():
-            query = f"SELECT * FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
-            rows = rows_between(old, query, 0, 1 << 62)
-            _insert(new, "IGNORE", table, columns, (row for row in rows if table != "kept" or is_sound(row)))
-        for table, columns in _NAMED.items():
+        for table in tables:
+            if table in _NOT_COPIED:
+                continue
+            columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+            if columns[0] == "id":
+                query = f"SELECT * FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
+                rows = rows_between(old, query, 0, 1 << 62)
+                _insert(new, "IGNORE", table, len(columns), (row for row in rows if table != "kept" or is_sound(row)))
+                continue
             for direction in ("ASC", "DESC"):  # what lies behind a damaged page is read from the other end
-                query = f"SELECT * FROM {table} ORDER BY agent {direction}"  # noqa: S608 - as above
-                _insert(new, "REPLACE", table, columns, _until_damage(old, query))
+                query = f"SELECT * FROM {table} ORDER BY {columns[0]} {direction}"  # noqa: S608 - as above
+                _insert(new, "REPLACE", table, len(columns), _until_damage(old, query))
     return new.total_changes > before
 
 

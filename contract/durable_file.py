@@ -66,6 +66,7 @@ class DurableFile:
         self._shape = shape
         self._ballast = path.with_suffix(".ballast") if path else None
         self._keeper: sqlite3.Connection | None = None
+        self._let_go: Callable[[], object] | None = None
         self.is_whole = path is None
         """Whether ballast and WAL are as long as they should be."""
         self._patience_count = 0
@@ -111,10 +112,10 @@ class DurableFile:
         does not. The handle takes room at the file's end; POSIX would drop SQLite's locks with it if it were closed
         before SQLite is done with the file.
         """
-        self._keeper = sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None, check_same_thread=False)
-        self._keeper.execute("SELECT count(*) FROM growing").fetchone()
         self._handle = os.open(path, _READ_WRITE)
         self._let_go = weakref.finalize(self, os.close, self._handle)
+        self._keeper = sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None, check_same_thread=False)
+        self._keeper.execute("SELECT count(*) FROM growing").fetchone()
 
     def close(self) -> None:
         """Let go of the file; everything in it is safe already."""
@@ -122,6 +123,7 @@ class DurableFile:
         if self._keeper is not None:
             self._keeper.close()
             self._keeper = None
+        if self._let_go is not None:
             self._let_go()
 
     # Transactions.
