@@ -85,7 +85,7 @@ class Collector:
         self._journal = Journal(self._folder / "journal.db")
         self._running.callback(self._journal.close)
         self._broker = self._make_broker()
-        self._mailer = Mailer(self._outbox, settings.mail, clock_s=self._wall_s)
+        self._mailer = Mailer(self._outbox, settings.mail, clock_s=self._wall_s, language=settings.language)
         self._snapshot: Snapshot | None = None
         self._thread = threading.Thread(target=self._run_pipeline, name="pipeline")
 

@@ -311,7 +311,7 @@ def test_mail(arguments: argparse.Namespace) -> int:
     try:
         send_test_mail(settings.mail, arguments.to, language, time.time())
     except MailFailed as error:
-        print(say("operator.mail_failed", language, reason=error), file=sys.stderr)
+        print(say("operator.mail_failed", language, reason=error.text(language)), file=sys.stderr)
         return 1
     print(say("operator.mail_sent", language, to=arguments.to))
     return 0

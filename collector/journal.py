@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 
 from collector.derived import OWN_NAME
 from collector.ledger import SLOT_S, Account, Evidence, Lost, Tally, Word
+from collector.twins import Twin
 from contract.batch import pack_record, unpack_record
-from contract.durable_file import PAGE_BYTES, DurableFile, Shape, is_damage, is_full, read_only_uri
+from contract.durable_file import PAGE_BYTES, DurableFile, Shape, is_damage, is_full, quick_look, read_only_uri
 from contract.reading import Record
 
 QUARANTINE_MAX_COUNT: Final = 1000
@@ -78,6 +79,9 @@ CREATE TABLE IF NOT EXISTS word (          -- what agents said of themselves, or
     PRIMARY KEY (agent, at_s)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS twin (          -- identities that two PCs have, until they are told apart
+    agent TEXT PRIMARY KEY, credential TEXT NOT NULL, noticed_s REAL NOT NULL, one TEXT NOT NULL, other TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quarantine (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     arrived_s REAL NOT NULL, agent TEXT NOT NULL, topic TEXT NOT NULL, why TEXT NOT NULL, body BLOB NOT NULL
@@ -163,7 +167,7 @@ class Journal:
         """Open or make it. With `check` all of it is looked at; WAL and ballast come on top of `max_bytes`."""
         self.path = path
         is_new = not path.exists()
-        self._file = DurableFile(path, _shape(max_bytes), check=check)
+        self._file = DurableFile(path, _shape(max_bytes), look=quick_look if check else None)
         self._db = self._file.db
         self._spare_pages = 0
         self._damage = ""
@@ -190,7 +194,8 @@ class Journal:
     def skip_ids(self, count: int) -> None:
         """Let so many ids of records be given to none."""
         with self._file.transaction():
-            self._db.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'kept'", (count,))
+            if not self._db.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'kept'", (count,)).rowcount:
+                self._db.execute("INSERT INTO sqlite_sequence VALUES ('kept', ?)", (count,))
 
     @property
     def damage(self) -> str:
@@ -277,6 +282,20 @@ class Journal:
         ).fetchone()
         if row != (word.state, word.reason):
             self._db.execute("INSERT OR REPLACE INTO word VALUES (?, ?, ?, ?)", word)
+
+    def save_twin(self, twin: Twin) -> None:
+        """Note that two PCs have one identity."""
+        row = (twin.agent, twin.credential, twin.noticed_s, *twin.boots)
+        self._db.execute("INSERT OR REPLACE INTO twin VALUES (?, ?, ?, ?, ?)", row)
+
+    def forget_twin(self, agent: str) -> None:
+        """They have been told apart."""
+        self._db.execute("DELETE FROM twin WHERE agent = ?", (agent,))
+
+    def twins(self) -> list[Twin]:
+        """All identities in doubt."""
+        rows = self._db.execute("SELECT * FROM twin")
+        return [Twin(agent, credential, noticed_s, (one, other)) for agent, credential, noticed_s, one, other in rows]
 
     def evidence(self, agents: Sequence[str]) -> Evidence:
         """What the ledger of these agents is made from."""

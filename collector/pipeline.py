@@ -3,6 +3,7 @@
 What is acknowledged is on disk. Whatever fails before the commit is simply not acknowledged, and comes again.
 """
 
+import functools
 import logging
 import queue
 import sqlite3
@@ -19,6 +20,7 @@ from collector.ledger import Word
 from collector.reception import Reception
 from collector.registry import RegistryView, Room
 from collector.timing import BootClock, clock_offset_s
+from collector.twins import Twins
 from collector.watch import Doubt, Review, Watch
 from contract.messages import Ack
 from contract.moment import Moment
@@ -151,6 +153,7 @@ class Pipeline:
         self._fed_id = fed_id
         self._receptions: Remembered[Reception] = Remembered()
         self._boots: Remembered[_Known] = Remembered()
+        self._twins = Twins(journal.twins())
         self._own_seq = 0
         self._derived_s = self._pruned_s = self._forgot_s = float("-inf")
         self._suspects: Counter[str] = Counter()
@@ -176,6 +179,7 @@ class Pipeline:
     def handle(self, arrivals: Sequence[Arrival], now: float) -> None:
         """Take everything that has come, in one durable transaction; then acknowledge; then understand it."""
         self.view = self._view(self.view)
+        arrivals = self._believed(arrivals)
         try:
             with self._journal.transaction():
                 for arrival in arrivals:
@@ -207,6 +211,56 @@ class Pipeline:
                 self._hear_flood(arrival)
         for one in kept:
             self._fold(one)
+
+    def _believed(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """All but what comes from an identity that two PCs have: it is neither kept nor acknowledged, so both keep it
+        until they have been told apart.
+        """
+        believed: list[Arrival] = []
+        for arrival in arrivals:
+            if isinstance(arrival, BatchArrival) and self.view.is_welcome(arrival.agent):
+                self._look_for_twin(arrival)
+            if not (isinstance(arrival, BatchArrival | StateArrival) and self._is_doubted(arrival.agent)):
+                believed.append(arrival)
+        return believed
+
+    def _look_for_twin(self, arrival: BatchArrival) -> None:
+        credential = self.view.agents[arrival.agent].token_sha256
+        twin = self._twins.heard(arrival.agent, arrival.batch.now.boot, credential, arrival.arrived_s)
+        if twin is not None:
+            log.error("two PCs speak as %s: boots %s and %s; enrol it anew", twin.agent, *twin.boots)
+            self._note_twin(lambda: self._journal.save_twin(twin))
+
+    def _is_doubted(self, agent: str) -> bool:
+        known = self.view.agents.get(agent)
+        return known is not None and self._twins.is_doubted(agent, known.token_sha256)
+
+    def _settle_twins(self) -> None:
+        """Believe again who has been enrolled anew, or is no more; show the rooms of the others."""
+        cloned: dict[str, float] = {}
+        for twin in self._twins.doubted:
+            if not self._is_doubted(twin.agent):
+                log.info("%s has been enrolled anew: it is believed again", twin.agent)
+                self._twins.settle(twin.agent)
+                self._note_twin(functools.partial(self._journal.forget_twin, twin.agent))
+                continue
+            book = self.books.setdefault(twin.agent, AgentBook())
+            book.trouble = f"2 x {twin.agent}: {twin.boots[0][:8]}, {twin.boots[1][:8]}"
+            room = self.view.agents[twin.agent].room
+            if room is not None and all(self._is_doubted(agent) for agent in self.view.agents_in(room)):
+                cloned[room] = twin.noticed_s
+        self.watch.cloned = cloned
+        if self._twins.doubted:
+            self.problems.add("agent_cloned")
+        else:
+            self.problems.discard("agent_cloned")
+
+    def _note_twin(self, work: Callable[[], None]) -> None:
+        try:
+            with self._journal.transaction():
+                work()
+        except sqlite3.Error:
+            log.exception("the journal refused to note that an identity is doubted, or is not any more")
 
     def _keep(self, arrival: BatchArrival) -> list[Kept]:
         """The batch's records that are not repeats, journaled within the open transaction."""
@@ -406,6 +460,7 @@ class Pipeline:
         """Judge every room, follow the incidents, tell people, keep the verdicts as series."""
         self.view = self._view(self.view)
         self.watch.set_rooms(self.view, self._plan_of, now)
+        self._settle_twins()
         review = self.watch.review(now, doubt=self.doubt(now))
         due = abs(now - self._derived_s) >= _DERIVE_EVERY_S  # abs: our own clock may be set back
         self._derive(review, now, everything=due)

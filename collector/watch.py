@@ -107,12 +107,12 @@ class Doubt(NamedTuple):
 SURE: Final = Doubt()
 
 
-def _unseen(watched: RoomWatch, since_s: float, now: float) -> Verdict:
-    """The verdict on a room that we cannot see: UNKNOWN because of us, whatever it was before."""
+def _unseen(watched: RoomWatch, code: Code, target: str, since_s: float, now: float) -> Verdict:
+    """The verdict on a room of which we can see or believe nothing: UNKNOWN, whatever it was before."""
     return Verdict(
         room=watched.state.room,
         level=Level.UNKNOWN,
-        findings=(Finding(code=Code.COLLECTOR_BLIND.value, level=Level.UNKNOWN, target="collector", since_s=since_s),),
+        findings=(Finding(code=code.value, level=Level.UNKNOWN, target=target, since_s=since_s),),
         since_s=since_s,
         judged_s=now,
         profile=watched.profile.name,
@@ -152,6 +152,8 @@ class Watch:
         self._recipients: dict[str, tuple[Recipient, ...]] = {}
         self._version: int | None = None
         self._dropped: list[Change] = []
+        self.cloned: dict[str, float] = {}
+        """Rooms all of whose agents speak from two PCs each, and since when: nothing of them is believed."""
 
     def set_rooms(self, view: RegistryView, plan_of: Callable[[Room], Plan | None], now: float) -> None:
         """Follow the registry and the plans: which rooms there are, who stands in them, what is measured, whom to
@@ -242,19 +244,24 @@ class Watch:
         for name, watched in self.rooms.items():
             watched.forget_unplanned(now)
             before = watched.verdict
-            verdict = (
-                judge(watched.profile, watched.state, None, now, before)
-                if doubt.blind_since_s is None
-                else _unseen(watched, doubt.blind_since_s, now)
-            )
+            verdict = self._judge(watched, now, doubt, before)
             watched.verdict = verdicts[name] = verdict
             if before is None or before.level is not verdict.level:
                 changed.append(name)
                 watched.levels.append((now, verdict.level))
             if not doubt.is_any:
                 changes += self.incidents.observe(verdict, now)
+        self.told.keep_only({one.incident for one in (*self.incidents.ended, *self.incidents.open.values())})
         notices = () if doubt.is_any else tuple(decide(self.incidents, self.told, self._policy, now, self._recipients))
         return Review(verdicts=verdicts, changed=tuple(changed), changes=tuple(changes), notices=notices)
+
+    def _judge(self, watched: RoomWatch, now: float, doubt: Doubt, before: Verdict | None) -> Verdict:
+        if doubt.blind_since_s is not None:
+            return _unseen(watched, Code.COLLECTOR_BLIND, "collector", doubt.blind_since_s, now)
+        cloned_s = self.cloned.get(watched.state.room)
+        if cloned_s is not None:
+            return _unseen(watched, Code.AGENT_CLONED, "pc", cloned_s, now)
+        return judge(watched.profile, watched.state, None, now, before)
 
     def _notice_silence(self, now: float) -> None:
         """A broker may not notice a half-open connection: an agent long without a word is lost, Will or not."""

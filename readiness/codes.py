@@ -11,6 +11,7 @@ class Code(enum.StrEnum):
 
     # Nothing, or nothing new, is known.
     COLLECTOR_BLIND = "COLLECTOR_BLIND"
+    AGENT_CLONED = "AGENT_CLONED"
     NEVER_HEARD = "NEVER_HEARD"
     ROOM_SILENT_ON_BATTERY = "ROOM_SILENT_ON_BATTERY"
     ROOM_SILENT = "ROOM_SILENT"

@@ -143,13 +143,15 @@ def _unmeasured_quality(evidence: Evidence) -> Iterator[Finding]:
         if sight.role not in wanted or not windows:
             continue
         if all(window.sign for window in windows):
-            if len(windows) >= CLEAR_COUNT and evidence.lives[sight.target].fate in (Fate.ALIVE, Fate.REFUSES):
+            if evidence.lives[sight.target].fate in (Fate.ALIVE, Fate.REFUSES):
                 blocked.append((sight, windows))
         else:
             measured.add(sight.role)
     for sight, windows in blocked:
         if sight.role not in measured:
-            yield finding(Code.QUALITY_UNKNOWN, Level.UNKNOWN, sight.target, windows[0].measured_s)
+            # One or two lost do not mean that pings are filtered; but nothing has been measured either.
+            code = Code.QUALITY_UNKNOWN if len(windows) >= CLEAR_COUNT else Code.NO_READING
+            yield finding(code, Level.UNKNOWN, sight.target, windows[0].measured_s)
 
 
 def ping_columns(sight: Sight) -> Columns:

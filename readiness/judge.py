@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from readiness.codes import Code
 from readiness.devices import missing, silent_to_snmp
 from readiness.evidence import Evidence, Fate, finding
@@ -37,7 +39,7 @@ def judge(
     del session
     silent = silence(state, now)
     found = [silent] if silent is not None else list(_findings(Evidence(profile, state, now)))
-    found = [_carried(one, previous) for one in _once(found)]
+    found = [_carried(_begun(one, now), previous) for one in _once(found)]
     found.sort(key=lambda one: (-one.level.severity, _RANKS[one.code], one.since_s, one.target))
     level = worst(one.level for one in found) if found else Level.FIT
     if previous is not None:
@@ -140,6 +142,11 @@ def _once(found: list[Finding]) -> Iterator[Finding]:
         if known is None or one.level.severity > known.level.severity:
             kept[one.code, one.target] = one
     return iter(kept.values())
+
+
+def _begun(one: Finding, now: float) -> Finding:
+    """Nothing begins in the future, also when a clock was set back since it did."""
+    return one if one.since_s <= now else msgspec.structs.replace(one, since_s=now)
 
 
 def _carried(one: Finding, previous: Verdict | None) -> Finding:

@@ -33,7 +33,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     unseen_s: float = 330.0
     alert_levels: frozenset[Level] = frozenset({Level.UNFIT, Level.UNKNOWN})
     quiet_codes: frozenset[str] = frozenset(
-        {"COLLECTOR_BLIND", "NEVER_HEARD", "PC_SWITCHED_OFF", "PC_ASLEEP", "AGENT_UPDATING"}
+        {"AGENT_CLONED", "COLLECTOR_BLIND", "NEVER_HEARD", "PC_SWITCHED_OFF", "PC_ASLEEP", "AGENT_UPDATING"}
     )
 
     def alerts(self, verdict: Verdict) -> bool:

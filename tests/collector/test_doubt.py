@@ -42,6 +42,8 @@ class Centre:
         registry.set_contact("room-1", START_S, name="Lan", address="lan@example.vn", language="vi")
         registry.add_agent("pc-1", "room-1", START_S)
         self.engine = engine
+        self.registry = registry
+        self.answers = Answers()
         self.now = START_S + 1000
         self.mono_s = 100.0
         self.seq = 0
@@ -49,7 +51,7 @@ class Centre:
         self.reviews: list[Review] = []
         self.pipeline = Pipeline(
             journal=self.journal,
-            answers=Answers(),
+            answers=self.answers,
             view=registry.view,
             plan_of=lambda _room: None,
             watch=Watch(
