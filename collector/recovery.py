@@ -52,7 +52,10 @@ def open_journal(path: Path, now_s: float, *, max_bytes: int = MAX_BYTES) -> tup
         draft.replace(path)
     mark.unlink(missing_ok=True)
     log.warning("the damaged journal lies in %s", aside)
-    return Journal(path, max_bytes=max_bytes), DAMAGED
+    journal = Journal(path, max_bytes=max_bytes)
+    # Sinks remember how far they are by ids, and of an unknown number of them nothing is left.
+    journal.skip_ids(IDS_SKIPPED if journal.last_id() else int(now_s))
+    return journal, DAMAGED
 
 
 def _salvage(path: Path, draft: Path) -> int:
@@ -68,7 +71,6 @@ def _salvage(path: Path, draft: Path) -> int:
             _copy_all(path, new)
         count: int = new.execute("SELECT count(*) FROM kept").fetchone()[0]
         _ask_again(new)
-        new.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'kept'", (IDS_SKIPPED,))
         new.execute("INSERT OR REPLACE INTO fact VALUES ('is_closed', 1)")
         new.execute("COMMIT")
     with draft.open("r+b") as file:

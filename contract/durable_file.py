@@ -60,10 +60,15 @@ class DurableFile:
     sqlite3.DatabaseError for a damaged file.
     """
 
-    def __init__(self, path: Path | None, shape: Shape, *, check: bool) -> None:
-        """Open or make the file; None keeps it in memory. With `check` all of it is looked at."""
+    def __init__(self, path: Path | None, shape: Shape, *, look: Callable[[sqlite3.Connection], None] | None) -> None:
+        """Open or make the file; None keeps it in memory.
+
+        `look` is called before anything is changed, and raises sqlite3.DatabaseError when it finds damage; SQLite's own
+        `quick_look` for instance. A damaged file is left as it was found, its WAL too.
+        """
         self._path = path
         self._shape = shape
+        self._look = look
         self._ballast = path.with_suffix(".ballast") if path else None
         self._keeper: sqlite3.Connection | None = None
         self._let_go: Callable[[], object] | None = None
@@ -72,24 +77,27 @@ class DurableFile:
         self._patience_count = 0
         self.had_wal = path is not None and _size_bytes(wal_of(path)) > _WAL_HEADER_BYTES
         try:
-            self._open(check=check)
+            self._open()
         except sqlite3.OperationalError as error:
             if not is_full(error) or not self._drop_ballast():
                 raise
-            self._open(check=check)
+            self._open()
 
-    def _open(self, *, check: bool) -> None:
+    def _open(self) -> None:
         self.db = sqlite3.connect(self._path or ":memory:", isolation_level=None, check_same_thread=False)
         try:
-            self._set_up(check=check)
+            self._set_up()
             if self._path is not None:
                 self._hold(self._path)
+            if self._look is not None:
+                self._look(self.db)
+            self.db.executescript(self._shape.tables + GROWING)
             self._take_first_room()
         except BaseException:
             self.close()
             raise
 
-    def _set_up(self, *, check: bool) -> None:
+    def _set_up(self) -> None:
         # secure_delete, which some systems switch on, would write once more what is only given up.
         self.db.executescript(
             f"PRAGMA busy_timeout=10000; PRAGMA page_size={PAGE_BYTES}; PRAGMA synchronous=FULL;"
@@ -97,25 +105,22 @@ class DurableFile:
         )
         mode = self.db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != ("wal" if self._path else "memory"):
-            raise sqlite3.OperationalError(f"no write-ahead log is possible here, only {mode!r}")
+            raise OSError(f"{self._path}: no write-ahead log is possible here, only {mode!r}")
         # A reader that took its time, or one huge transaction, may have made the WAL much longer than it needs to be.
         self.db.execute(f"PRAGMA journal_size_limit={8 * self._shape.wal_bytes}")
         self.db.execute(f"PRAGMA wal_autocheckpoint={self._shape.checkpoint_pages}")
-        if check and (found := self.db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(found)
-        self.db.executescript(self._shape.tables + GROWING)
 
     def _hold(self, path: Path) -> None:
-        """Open what is let go of last: a connection that only reads, and a handle of our own.
+        """Open what is let go of last: a handle of our own, and a connection that only reads.
 
-        The last connection to close deletes the WAL, and the room with it that it had on the disk; one that only reads
-        does not. The handle takes room at the file's end; POSIX would drop SQLite's locks with it if it were closed
-        before SQLite is done with the file.
+        The handle takes room at the file's end; POSIX would drop SQLite's locks with it if it were closed before SQLite
+        is done with the file. The last connection to close would bring the WAL into the file, be it damaged or not, and
+        delete it, with the room that it has on the disk; one that only reads does neither.
         """
         self._handle = os.open(path, _READ_WRITE)
         self._let_go = weakref.finalize(self, os.close, self._handle)
         self._keeper = sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None, check_same_thread=False)
-        self._keeper.execute("SELECT count(*) FROM growing").fetchone()
+        self._keeper.execute("PRAGMA schema_version").fetchone()
 
     def close(self) -> None:
         """Let go of the file; everything in it is safe already."""
@@ -331,6 +336,12 @@ def _append_zeros(handle: int, upto_bytes: int) -> None:
         with contextlib.suppress(OSError):
             os.ftruncate(handle, was)
         raise
+
+
+def quick_look(db: sqlite3.Connection) -> None:
+    """Let SQLite look at every page and how they hang together. Raises sqlite3.DatabaseError."""
+    if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def is_full(error: sqlite3.OperationalError) -> bool:

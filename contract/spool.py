@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from contract.batch import ContractError, pack_record, unpack_measured, unpack_record
-from contract.durable_file import PAGE_BYTES, DurableFile, Shape, is_damage, read_only_uri, wal_of
+from contract.durable_file import PAGE_BYTES, DurableFile, Shape, is_damage, quick_look, read_only_uri, wal_of
 from contract.reading import Record
 from contract.salvage import replace_first_page, rows_between, ways_in
 
@@ -207,7 +207,10 @@ class Spool:
             checkpoint_pages=_CHECKPOINT_PAGES,
             cache_bytes=_CACHE_BYTES,
         )
-        self._file = DurableFile(path, shape, check=True)
+        self._is_new = True
+        self._life_at_open_s = 0.0
+        self._used_bytes = 0
+        self._file = DurableFile(path, shape, look=self._look_at_all)
         self._db = self._file.db
         self.is_in_memory = path is None
         try:
@@ -218,29 +221,50 @@ class Spool:
         self._opened_mono_s = mono_s
 
     def _open(self, boot: str, mono_s: float) -> None:
-        facts = _read_facts(self._db)
-        if facts is None:
-            facts = _Facts(name=secrets.token_hex(8))
-            if self._db.execute("SELECT count(*) FROM record").fetchone()[0]:
-                raise SpoolDamaged("it holds records, and no facts about them")
-        elif not facts.is_closed and not self._file.had_wal:
+        if self._is_new:
+            self._facts = _Facts(name=secrets.token_hex(8))
+        elif not self._facts.is_closed and not self._file.had_wal:
             raise SpoolDamaged("its write-ahead log has gone, and the latest records with it")
-        row = self._db.execute("SELECT max(seq), max(life_s), sum(length(body)), count(*) FROM record").fetchone()
-        last, life_s, size, count = row
-        if last is not None and last >= facts.next_seq:
-            raise SpoolDamaged(f"it holds a record {last}, and would number the next {facts.next_seq}")
-        self._facts = facts
-        self._life_at_open_s: float = max(facts.life_s, life_s or 0.0)
-        self._used_bytes: int = (size or 0) + (count or 0) * _ROW_OVERHEAD_BYTES
+        self._life_at_open_s = max(self._life_at_open_s, self._facts.life_s)
         self._open_epochs(boot, mono_s)
-        if self._count_waiting() != facts.waiting_count:
-            raise SpoolDamaged(f"{facts.waiting_count} readings should be waiting in it, not {self._count_waiting()}")
         # This also finds out whether the disk takes anything. It must be in the file itself before the first record is
         # stored: only then does a WAL that has gone show.
         self._change(is_closed=False)
         self._file.checkpoint()
-        if not count and self._file.free_pages() < _TREE_PAGES:
+        if not self._used_bytes and self._file.free_pages() < _TREE_PAGES:
             raise SpoolFull("the disk has no room for a spool")
+
+    def _look_at_all(self, db: sqlite3.Connection) -> None:
+        """Read every record: what is found now to be damaged cannot stop anything later. Raises SpoolDamaged."""
+        quick_look(db)
+        waiting_count = seq = 0
+        self._used_bytes = 0  # it may be looked at twice
+        has_tables = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'fact'").fetchone()[0]
+        try:
+            facts = _read_facts(db) if has_tables else None
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            raise SpoolDamaged(f"it is another program's, or another version's: {error}") from error
+        self._is_new = facts is None
+        if facts is None:
+            if has_tables and db.execute("SELECT count(*) FROM record").fetchone()[0]:
+                raise SpoolDamaged("it holds records, and no facts about them")
+            return
+        self._facts = facts
+        key = _key(facts.name)
+        for row in map(_Row._make, db.execute(f"{_ROW} ORDER BY seq")):
+            if row.key() != key:
+                raise SpoolDamaged(f"record {row.seq} is not what was written")
+            seq = row.seq
+            self._life_at_open_s = max(self._life_at_open_s, row.life_s)
+            self._used_bytes += len(row.body) + _ROW_OVERHEAD_BYTES
+            if not facts.is_acked(seq):
+                waiting_count += row.readings_count
+        if seq >= facts.next_seq:
+            raise SpoolDamaged(f"it holds a record {seq}, and would number the next {facts.next_seq}")
+        if waiting_count != facts.waiting_count:
+            raise SpoolDamaged(f"{facts.waiting_count} readings should be waiting in it, not {waiting_count}")
 
     def _open_epochs(self, boot: str, mono_s: float) -> None:
         """Know the epochs that still hold something, and go on with the last if it is of this very boot."""
@@ -264,11 +288,6 @@ class Spool:
         taken = _Row._make(row).record(_key(self._facts.name)).taken
         # Some PCs name a boot by the second at which it began: a clock that runs backwards tells two of them apart.
         return taken.boot == boot and taken.mono_s <= mono_s
-
-    def _count_waiting(self) -> int:
-        query = "SELECT coalesce(sum(readings_count), 0) FROM record WHERE seq > ? AND seq <= ?"
-        spans = ((epoch.acked_seq, epoch.last_seq) for epoch in self.epochs)
-        return sum(self._db.execute(query, span).fetchone()[0] for span in spans)
 
     def _append_epoch(self, epoch: Epoch) -> None:
         if self.epochs:

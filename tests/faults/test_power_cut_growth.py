@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from contract.durable_file import DurableFile, Shape
+from contract.durable_file import DurableFile, Shape, quick_look
 from tests.support.power_cut import LONG_STATES, STATES, Recording, TryCuts, show
 
 SHAPE: Final = Shape(
@@ -22,10 +22,10 @@ SHAPE: Final = Shape(
 WORK: Final = """
 import os, sys
 from pathlib import Path
-from contract.durable_file import DurableFile
+from contract.durable_file import DurableFile, quick_look
 from tests.faults.test_power_cut_growth import SHAPE, body_of
 folder, marks = sys.argv[1:]
-file = DurableFile(Path(folder) / "rows.db", SHAPE, check=True)
+file = DurableFile(Path(folder) / "rows.db", SHAPE, look=quick_look)
 handle = os.open(marks, os.O_WRONLY | os.O_APPEND)
 for number in range(1, 121):
     if number == 40:
@@ -45,7 +45,7 @@ def body_of(number: int) -> bytes:
 def faults_of(folder: Path, marks: list[str]) -> Iterator[str]:
     committed = int(marks[-1]) if marks else 0
     try:
-        with contextlib.closing(DurableFile(folder / "rows.db", SHAPE, check=True)) as file:
+        with contextlib.closing(DurableFile(folder / "rows.db", SHAPE, look=quick_look)) as file:
             found = file.db.execute("PRAGMA integrity_check").fetchone()[0]
             if found != "ok":
                 yield f"damaged: {found}"

@@ -27,8 +27,8 @@ class Sender:
         self.boot = f"boot-{agent}"
         self.batches_count = 0
         self._lock = threading.Lock()
-        self.spool = Spool(folder / f"{agent}.db", SpoolLimits(), mono_s=self.now().mono_s)
-        self._forwarder = Forwarder(self.spool, pace=Pace(backlog_bps=1e9), chance=chance)
+        self.spool = Spool(folder / f"{agent}.db", SpoolLimits(), boot=self.boot, mono_s=self.now().mono_s)
+        self._forwarder = Forwarder(self.spool.epochs, pace=Pace(backlog_bps=1e9), chance=chance)
         self._link = Link(agent, broker, None, birth=lambda: State(state="online"), on_event=self._hear, chance=chance)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=agent, daemon=True)
