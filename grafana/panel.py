@@ -220,10 +220,10 @@ def timeline(code: str, *asks: Ask, width: int = 24, height: int = 8, words: lis
         "showValue": "auto",
         "alignValue": "left",
         "rowHeight": 0.85,
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     }
-    custom = {"lineWidth": 0, "fillOpacity": 90, "spanNulls": False}
+    custom = {"lineWidth": 0, "fillOpacity": 90}
     defaults = {"custom": custom, "mappings": words, "color": {"mode": "thresholds"}, **rest.pop("defaults", {})}
     rest.setdefault("every", "2m")
     return Panel(
@@ -242,6 +242,7 @@ def table(code: str, *asks: Ask, width: int = 24, height: int = 10, sort: str = 
     """A table; `sort` names the column by which it is sorted, the greatest first."""
     options = {
         "showHeader": True,
+        "frameIndex": 0,
         "cellHeight": "sm",
         "sortBy": [{"displayName": sort, "desc": True}] if sort else [],
     }
@@ -280,5 +281,9 @@ def text(code: str, content: str, *, width: int = 12, height: int = 6) -> Panel:
         kind="text",
         width=width,
         height=height,
-        options={"mode": "markdown", "content": content, "code": {"language": "plaintext", "showLineNumbers": False}},
+        options={
+            "mode": "markdown",
+            "content": content,
+            "code": {"language": "plaintext", "showLineNumbers": False, "showMiniMap": False},
+        },
     )

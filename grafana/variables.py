@@ -72,7 +72,6 @@ def _choice(edition: Edition, name: str, *, promql: str, influxql: str, many: bo
         "description": edition.say(f"variable.{name}.help"),
         "datasource": edition.source,
         "query": query,
-        "definition": promql if edition.dialect == "promql" else influxql,
         "refresh": 2,
         "regex": "",
         "sort": 1,
@@ -81,7 +80,7 @@ def _choice(edition: Edition, name: str, *, promql: str, influxql: str, many: bo
         "hide": 0,
         "skipUrlSync": False,
         "options": [],
-        "current": {},
+        "current": {"text": "", "value": ""},
     }
     if many:
         # Not the list of all names: it would grow with the rooms, past what a query may be long.

@@ -142,7 +142,7 @@ def _findings_as_annotations(edition: Edition) -> tuple[Json, ...]:
             },
         )
     gap = f'SELECT elapsed("level_code", 1s) AS "gap" FROM "finding" WHERE {ROOM_I} AND $timeFilter'
-    shown: Json = {**common, "textColumn": "target", "tagsColumn": "reason,target", "fromAnnotations": True}
+    shown: Json = {**common, "textColumn": "target", "tagsColumn": "reason,target"}
     return (
         {
             **shown,
