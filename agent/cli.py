@@ -201,7 +201,8 @@ def reading_line(taken: Taken, measured_s: float, room: str = "") -> dict[str, o
 def _make_probe(name: str, target: str | None, assignments: list[str]) -> Probe:
     """A probe from the words of a command line: a value is what TOML makes of it, or else plain text."""
     fields = {field.name for field in msgspec.structs.fields(probe_class(name))}
-    plain: dict[str, str] = dict(one.split("=", 1) if "=" in one else (one, "true") for one in assignments)
+    pairs = [one.partition("=") for one in assignments]
+    plain = {key: text if equals else "true" for key, equals, text in pairs}
     settings: dict[str, object] = {key: _toml_value(text) for key, text in plain.items()}
     if target is not None:
         settings |= {key: value for key, value in _aim(target, fields).items() if key not in settings}

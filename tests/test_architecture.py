@@ -77,12 +77,14 @@ PYWIN32: Final = re.compile(r"win32\w*|pywintypes|pythoncom|servicemanager|perfm
 CLOCKS: Final = {
     "agent/app.py": "wires the agent",
     "agent/clock.py": "is the agent's clock",
+    "agent/icmp.py": "the kernel stamps packets with the wall clock; `perf_counter` guards against its steps",
+    "agent/icmp_windows.py": "waits for the next packet's turn in a thread of its own",
     "agent/probes/http.py": "compares a certificate's last day with the PC's calendar, as whoever connects does",
     "collector/app.py": "wires the collector",
     "collector/web/server.py": "waits a bounded time for the web server's thread to come up",
 }
 """Who may ask what time it is."""
-DURATIONS: Final = ("agent/probes/", "agent/icmp.py", "agent/snmp.py", "agent/link.py")
+DURATIONS: Final = ("agent/probes/", "agent/icmp.py", "agent/icmp_windows.py", "agent/snmp.py", "agent/link.py")
 """Who may stop how long something took (`perf_counter`), which is a measurement and no schedule."""
 
 ON_THE_SPOT: Final = {"agent/checkup.py", "agent/cli.py", "agent/app.py"}
@@ -352,7 +354,8 @@ def test_a_probes_values_carry_units_and_its_example_loads(source: Source) -> No
 def _example_of(source: Source) -> dict[str, object]:
     from agent.probes import probe_class  # noqa: PLC0415 - as above
 
-    return probe_class(source.module.rpartition(".")[2]).example
+    example: dict[str, object] = vars(probe_class(source.module.rpartition(".")[2]))["example"]
+    return example
 
 
 def test_no_file_is_named_vaguely() -> None:

@@ -1,5 +1,6 @@
 """Round-trip times and loss by ICMP echo (RFC 792, RFC 4443; loss as RFC 2680, jitter as RFC 3550 6.4.1)."""
 
+import itertools
 import statistics
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,6 @@ import msgspec
 
 from agent.probe import ProbeFailed, Value, Values
 from agent.resolving import resolve
-from contract.outcome import Outcome
 from contract.settings import Seconds, Target
 
 if sys.platform == "win32":
@@ -51,13 +51,16 @@ class Ping(msgspec.Struct, frozen=True, kw_only=True):
         return self.count * self.spacing_s + 2 * self.timeout_s
 
     async def measure(self) -> Values:
-        """All echoes. Raises ProbeFailed with UNREACHABLE when routers say so, NO_NAME, or DENIED without the right."""
+        """All echoes. Raises ProbeFailed with what somebody said when no answer came at all (UNREACHABLE, mostly), with
+        NO_NAME, or with DENIED without the right to ping.
+        """
         what = f"ping {self.address}"
         found = await resolve(self.address, what, self.timeout_s)
         echoes = await echo_all(found.address, self.count, self.spacing_s, self.timeout_s, self.size_bytes)
         values = figures([echo.rtt_s for echo in echoes])
-        if not values["received_count"] and any(echo.unreachable for echo in echoes):
-            raise ProbeFailed(Outcome.UNREACHABLE, f"{what}: a router answers that the host cannot be reached", values)
+        told = next((echo for echo in echoes if echo.told), None)
+        if told is not None and not values["received_count"]:
+            raise ProbeFailed(told.outcome, f"{what}: {told.told}", values)
         return values
 
 
@@ -86,7 +89,7 @@ def figures(rtts_s: Sequence[float | None]) -> Values:
 
 def jitter_ms(times_ms: Sequence[float]) -> float:
     """RFC 3550 6.4.1 over round trips: J += (|D| - J) / 16, begun with the first difference instead of 0."""
-    differences = [abs(after - before) for before, after in zip(times_ms, times_ms[1:], strict=False)]
+    differences = [abs(after - before) for before, after in itertools.pairwise(times_ms)]
     jitter = differences[0]
     for difference in differences[1:]:
         jitter += (difference - jitter) / 16
