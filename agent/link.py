@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from contract.batch import BATCH_MAX_BYTES
 from contract.messages import State, encode_small
@@ -94,6 +94,19 @@ def tls_context(identity: Identity) -> ssl.SSLContext:
     return context
 
 
+class _Client(mqtt.Client):
+    """paho's client, which pings only when nothing else was sent.
+
+    paho 2.1 does not note what it has written, and so would ping right after a batch.
+    """
+
+    def _packet_write(self) -> MQTTErrorCode:
+        code = super()._packet_write()
+        if code == mqtt.MQTT_ERR_SUCCESS:
+            self._last_msg_out = mqtt.time_func()  # paho's own clock; the broker's silence is looked at as before
+        return code
+
+
 class Link:
     """Keeps one connection up. Events come on the link's thread; `publish` may be called from any."""
 
@@ -167,7 +180,7 @@ class Link:
 
     def _connection(self) -> tuple[str, bool]:
         """One connection from first to last: why it ended, and whether it was ever up."""
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self._agent, protocol=mqtt.MQTTv311)
+        client = _Client(CallbackAPIVersion.VERSION2, client_id=self._agent, protocol=mqtt.MQTTv311)
         client.connect_timeout = _CONNECT_S
         client.max_inflight_messages_set(100)
         if self._context is not None:
