@@ -54,6 +54,7 @@ timeout_s = 0.9
 name = "http"
 target = "lesson-zoom"
 url = "https://203.0.113.10/"
+timeout_s = 2
 every_s = {TICK_S * 5}
 
 [[probe]]
@@ -102,7 +103,7 @@ every_s = {TICK_S * 5}
 name = "power"
 target = "ups"
 nut = "192.168.1.30/ups"
-timeout_s = 0.9
+timeout_s = 0.6
 """
 
 _THIS_PC: Final = """\
@@ -137,6 +138,7 @@ name = "http"
 target = "collector-pages"
 url = "http://127.0.0.1:{web_port}/healthz"
 expect_status = [200]
+timeout_s = 2
 every_s = {slow}
 
 [[probe]]

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import pytest
 
 import dev
+from agent.orders import read_orders
+from agent.probes import load_probe
 from collector.sinks.sqlite import SqliteHistory
+from deploy.demo.plans import ROOM_PLAN, this_pc_plan
 from tests.support.ports import LOOPBACK, free_port, is_listening
 
 FOR_S: Final = 78
@@ -104,3 +108,10 @@ def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == f"127.0.0.1:{port} is taken by another program; choose one with --port\n"
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_the_agents_take_the_demos_plans(*, link: bool) -> None:
+    ours = this_pc_plan(broker_port=1883, web_port=8080, dns_port=5353, link=link)
+    for plan in (ROOM_PLAN, ours):
+        assert read_orders(plan.encode(), load_probe, source="plan", toml=True).probes
