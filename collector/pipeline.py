@@ -164,6 +164,8 @@ class Pipeline:
         self._link_since_s = 0.0
         """Since when the broker has been reachable, or lost."""
         self.problems: set[str] = set()
+        self._judged_seqs: dict[tuple[str, str], int] = {}
+        """By agent and epoch, up to where rooms were judged by records while the journal refused them."""
         self._floods_s: dict[str, float] = {}
         """Agents that lately sent more than they may, and when."""
 
@@ -199,9 +201,15 @@ class Pipeline:
             self.problems.add("journal_refuses")
             self._receptions.clear()
             self._boots.clear()
-            return
-        self.problems.discard("journal_refuses")
-        self._acknowledge(arrivals, now)
+            kept = [one for arrival in arrivals if isinstance(arrival, BatchArrival) for one in self._unkept(arrival)]
+        else:
+            if kept:  # what brings no record proves nothing
+                self.problems.discard("journal_refuses")
+            self._acknowledge(arrivals, now)
+            kept = [one for one in kept if one.seq > self._judged_seqs.get((one.agent, one.epoch), 0)]
+        self._understand(arrivals, kept)
+
+    def _understand(self, arrivals: Sequence[Arrival], records: Iterable[Kept]) -> None:
         for arrival in arrivals:
             if isinstance(arrival, LinkArrival):
                 self._hear_link(arrival)
@@ -209,8 +217,29 @@ class Pipeline:
                 self._hear_state(arrival)
             elif isinstance(arrival, FloodArrival):
                 self._hear_flood(arrival)
-        for one in kept:
+        for one in records:
             self._fold(one)
+
+    def _unkept(self, arrival: BatchArrival) -> list[Kept]:
+        """What a batch tells of the present though the journal refused it: rooms are judged by it all the same.
+
+        It comes again, to be kept; it is not judged by twice, for its time would be another by a few milliseconds.
+        """
+        agent, batch, now = arrival.agent, arrival.batch, arrival.arrived_s
+        if not self.view.is_welcome(agent):
+            return []
+        self._note(arrival)
+        known = (agent, batch.epoch)
+        judged_seq = self._judged_seqs.get(known, 0)
+        self._judged_seqs[known] = max(judged_seq, batch.last)
+        unkept = []
+        for seq, record in zip(range(batch.first, batch.last + 1), batch.records, strict=True):
+            if seq > judged_seq and record.taken.boot == batch.now.boot:
+                taken_s = min(now, now - (batch.now.mono_s - record.taken.mono_s))
+                room = self.view.room_of(agent, taken_s)
+                name, province = (room.room, room.province) if room else ("", "")
+                unkept.append(Kept(0, agent, batch.epoch, seq, name, province, now, taken_s, sure=True, record=record))
+        return unkept
 
     def _believed(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
         """All but what comes from an identity that two PCs have: it is neither kept nor acknowledged, so both keep it

@@ -17,6 +17,8 @@ from contract.durable_file import BALLAST_BYTES, PAGE_BYTES, SPARE_DISK_BYTES
 from contract.moment import Moment
 from contract.reading import Reading, Record
 from contract.spool import RecordTooLarge, Spool, SpoolFull, SpoolLimits, SpoolReader
+from readiness.verdict import Level
+from tests.collector.test_doubt import Centre
 from tests.support.disks import MakeDisk, SmallDisk
 
 READINGS = 20
@@ -307,14 +309,14 @@ def keep(journal: Journal, first: int, count: int = 10) -> None:
         journal.save_stream(Stream("agent-1", "epoch000", first + count - 1, 0, 0, 1.0))
 
 
-def keep_until_refused(journal: Journal, first: int) -> int:
+def keep_until_refused(journal: Journal, first: int, count: int = 10) -> int:
     """The number of the first record of the group that was refused."""
     while True:
         try:
-            keep(journal, first)
+            keep(journal, first, count)
         except sqlite3.Error:
             return first
-        first += 10
+        first += count
 
 
 def check_journal(journal: Journal, upto: int) -> None:
@@ -350,6 +352,38 @@ def test_a_journal_on_a_full_disk_lets_go_of_what_every_sink_has_and_takes_new_r
         more = keep_until_refused(journal, refused)
         assert more > refused + gone_count / 2
         assert [one.seq for one in journal.since(0.0)] == list(range(gone_count + 1, more))
+
+
+def test_a_collector_with_a_full_disk_acknowledges_nothing_judges_what_is_live_and_recovers(
+    make_disk: MakeDisk,
+) -> None:
+    disk = make_disk(64 << 20)
+    centre = Centre(disk.folder)
+    centre.link(up=True)
+    centre.run(600)
+    disk.fill()
+    keep_until_refused(centre.journal, keep_until_refused(centre.journal, 1), 1)
+    centre.answers.acks.clear()
+    assert centre.run(600)[-1].verdicts["room-1"].level is Level.FIT, "it is not silent"
+    centre.now += 30.0
+    centre.mono_s += 30.0
+    for _ in range(3):
+        centre.measure(loss_ratio=0.5)
+        centre.now += 30.0
+        centre.mono_s += 30.0
+    assert centre.review().verdicts["room-1"].level is not Level.FIT
+    centre.link(up=False)
+    assert not centre.pipeline.broker_connected, "what is no record is heard as well"
+    assert "journal_refuses" in centre.pipeline.problems
+    assert centre.answers.acks == []
+    disk.clear()
+    centre.link(up=True)
+    centre.run(600)
+    assert centre.review().verdicts["room-1"].level is Level.FIT
+    assert "journal_refuses" not in centre.pipeline.problems
+    assert centre.answers.acks[-1][1].upto < centre.seq, "what was refused is asked for again"
+    centre.journal.close()
+    centre.engine.dispose()
 
 
 def test_a_journal_is_opened_and_closed_on_a_disk_without_a_free_byte(make_disk: MakeDisk) -> None:
