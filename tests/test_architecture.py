@@ -78,9 +78,9 @@ CLOCKS: Final = {
     "agent/app.py": "wires the agent",
     "agent/clock.py": "is the agent's clock",
     "agent/icmp.py": "the kernel stamps packets with the wall clock; `perf_counter` guards against its steps",
-    "agent/icmp_windows.py": "waits for the next packet's turn in a thread of its own",
     "agent/probes/http.py": "compares a certificate's last day with the PC's calendar, as whoever connects does",
     "collector/app.py": "wires the collector",
+    "collector/cli.py": "its commands act now: enrol, move, revoke, import",
     "collector/web/server.py": "waits a bounded time for the web server's thread to come up",
 }
 """Who may ask what time it is."""

@@ -52,7 +52,7 @@ class Databases:
         question = repr((target, dialect, view, step_s))
         if question not in self._known:
             answers = []
-            for _ in range(3):
+            for _ in range(6):
                 answers.append(self._ask(target, dialect, view, step_s))
                 if answers[-1].took_s < QUICK_S:
                     break
