@@ -11,6 +11,12 @@ from grafana.words import PLAIN, Json
 
 WIDTH: Final = 24
 """Columns of Grafana's grid."""
+WRAPPED: Final[Json] = {
+    "custom.cellOptions": {"type": "auto", "wrapText": True},
+    "custom.wrapText": True,
+    "custom.inspect": True,
+}
+"""For cells of long texts: Grafana 11 and 12 read the first, 13 the second; 10 shows the whole text on a click."""
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,13 +244,21 @@ def timeline(code: str, *asks: Ask, width: int = 24, height: int = 8, words: lis
     )
 
 
-def table(code: str, *asks: Ask, width: int = 24, height: int = 10, sort: str = "", **rest: Any) -> Panel:  # noqa: ANN401 - fields of Panel
-    """A table; `sort` names the column by which it is sorted, the greatest first."""
+def table(
+    code: str,
+    *asks: Ask,
+    width: int = 24,
+    height: int = 10,
+    sort: str = "",
+    least_first: bool = False,
+    **rest: Any,  # noqa: ANN401 - fields of Panel
+) -> Panel:
+    """A table; `sort` names the column by which it is sorted, the greatest first unless `least_first`."""
     options = {
         "showHeader": True,
         "frameIndex": 0,
         "cellHeight": "sm",
-        "sortBy": [{"displayName": sort, "desc": True}] if sort else [],
+        "sortBy": [{"displayName": sort, "desc": not least_first}] if sort else [],
     }
     custom = {"align": "auto", "inspect": False, "cellOptions": {"type": "auto"}}
     defaults = {"custom": custom, "color": {"mode": "thresholds"}, **rest.pop("defaults", {})}

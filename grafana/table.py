@@ -24,6 +24,8 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     field: str
     title: str
     look: Json = {}
+    last: bool = False
+    """Stands after the numbers: a long text."""
 
 
 class Number(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +64,13 @@ def table(
     ratio: Ratio | None = None,
     needed: str = "",
     sort: str = "",
+    least_first: bool = False,
     **rest: Any,  # noqa: ANN401 - fields of Panel
 ) -> Panel:
     """A table with `tags` first. `influxql` are whole queries: of several, rows are joined by the column `join`, two
     columns may be divided by each other (`ratio`), and rows without a number in the column `needed` are dropped.
 
-    `sort` is the title of a column.
+    `sort` is the title of a column without gaps, the greatest first unless `least_first`.
     """
     in_promql = edition.dialect == "promql"
     if in_promql:
@@ -89,14 +92,20 @@ def table(
             transformations.append({
                 "id": "filterByValue", "options": {"type": "include", "match": "all", "filters": [keep]}
             })  # fmt: skip
-    columns = [tag.field for tag in tags] + list(names)
+    first, last = ([tag.field for tag in tags if tag.last is is_last] for is_last in (False, True))
+    columns = [*first, *names, *last]
     transformations += _arranged(columns)
+    ordered = [name for name, number in zip(names, numbers, strict=True) if number.title == sort]
+    if ordered:  # by the data themselves: not every version of the table sorts as it is first shown
+        transformations.append({"id": "sortBy", "options": {"sort": [{"field": ordered[0], "desc": not least_first}]}})
     overrides = [override(tag.field, displayName=tag.title, noValue=_NOTHING, **tag.look) for tag in tags]
     overrides += [
         override(name, **{"displayName": number.title, "unit": number.unit, "noValue": _NOTHING, **number.look})
         for name, number in zip(names, numbers, strict=True)
     ]
-    made = panel.table(code, *asks, sort=sort, **rest)
+    made = panel.table(code, *asks, sort=sort, least_first=least_first, **rest)
+    if any(tag.look.get("custom.wrapText") for tag in tags):
+        made = msgspec.structs.replace(made, options={**made.options, "cellHeight": "lg"})
     return msgspec.structs.replace(
         made, overrides=(*made.overrides, *overrides), transformations=(*made.transformations, *transformations)
     )

@@ -13,17 +13,16 @@ from readiness.verdict import Level
 Json = dict[str, Any]
 
 COLOURS: Final = {
-    Level.FIT: "#62c596",
-    Level.DEGRADED: "#f0b350",
-    Level.UNKNOWN: "#adb5cc",
-    Level.UNFIT: "#ff9389",
+    Level.FIT: "#17694a",
+    Level.DEGRADED: "#875000",
+    Level.UNKNOWN: "#4b5268",
+    Level.UNFIT: "#b3261e",
 }
-"""Those of the collector's pages on a dark ground (collector/web/static/site.css); dark text reads well on each."""
+"""Those of the collector's pages (collector/web/static/site.css). Grafana writes on them in white."""
 GOOD: Final = COLOURS[Level.FIT]
 DOUBTFUL: Final = COLOURS[Level.DEGRADED]
 BAD: Final = COLOURS[Level.UNFIT]
-PLAIN: Final = "#8ab8ff"
-SERIES: Final = ("#8ab8ff", "#c792ea", "#4dd0c8", "#e8c14c", "#f2a97e", "#9ccc65")
+PLAIN: Final = "#2f6db5"
 
 GRAFANA_UNITS: Final = {
     "_bytes_total": "decbytes",

@@ -136,7 +136,7 @@ def _agents(edition: Edition) -> Panel:
             ),
             Number(
                 title=edition.say("column.heard"),
-                unit="dateTimeAsLocal",
+                unit="dateTimeAsIso",
                 promql=heard,
                 influxql="Time 2",
                 look={"noValue": edition.say("word.before_range"), "custom.width": 170},

@@ -40,11 +40,15 @@ def lost_p(where: str, window: str, by: str) -> str:
 def _loss_now(edition: Edition) -> Panel:
     return panel.bars(
         "path.loss_now",
-        Ask(
-            promql=lost_p(_WAY_P, READING_NOW, "role"),
-            influxql=f'SELECT {_LOST_I} FROM "ping" WHERE {_WAY_I} AND {queries.since(READING_NOW)} GROUP BY "role"',
-            legend="{{role}}",
-            shape="now",
+        *(  # one by one, which keeps them in the order of the way
+            Ask(
+                promql=lost_p(f'{ROOMS_P},role="{role}"', READING_NOW, "role"),
+                influxql=f'SELECT {_LOST_I} FROM "ping" WHERE {ROOMS_I} AND "role" = \'{role}\''
+                f' AND {queries.since(READING_NOW)} GROUP BY "role"',
+                legend="{{role}}",
+                shape="now",
+            )
+            for role in PATH_ROLES
         ),
         unit="percentunit",
         defaults={"max": 0.2, "decimals": 1, "thresholds": _LOSS_STEPS},

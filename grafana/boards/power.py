@@ -10,6 +10,8 @@ from grafana.table import Number, Tag, table
 from grafana.variables import provinces, rooms
 from grafana.words import Json
 
+_DURATION = "dthms"
+"""Hours, minutes and seconds with colons, which every language reads; Grafana writes `s` as English hours."""
 _BY = "room, province, target"
 _BY_I = '"room", "province", "target"'
 # On battery a UPS still reads some volts at its input: the mains is what it reads while it is not on battery.
@@ -36,9 +38,9 @@ def board(edition: Edition) -> Board:
                     _highest(edition),
                     _silent(edition),
                     _cuts(edition),
+                    _on_battery(edition),
                     _batteries(edition),
                     _mains(edition),
-                    _on_battery(edition),
                 ),
             ),
         ),
@@ -85,7 +87,7 @@ def _shortest_runtime(edition: Edition) -> Panel:
         "power.shortest_runtime",
         promql=f"min ({_latest_p('battery_runtime_s')})",
         influxql=f'SELECT min("x") FROM {_latest_i("battery_runtime_s")}',
-        unit="s",
+        unit=_DURATION,
         look={"thresholds": steps(words.BAD, (600, words.DOUBTFUL), (2700, words.GOOD))},
     )
 
@@ -129,15 +131,22 @@ def _room_tags(edition: Edition) -> tuple[Tag, ...]:
         Tag(
             field="room",
             title=edition.say("column.room"),
-            look={"links": panel.link(edition.say("link.room"), room_link(edition, "${__value.raw}"))},
+            look={
+                "links": panel.link(edition.say("link.room"), room_link(edition, "${__value.raw}")),
+                "custom.width": 110,
+            },
         ),
-        Tag(field="province", title=edition.say("column.province"), look={"mappings": words.provinces()}),
-        Tag(field="target", title=edition.say("column.target")),
+        Tag(
+            field="province",
+            title=edition.say("column.province"),
+            look={"mappings": words.provinces(), "custom.width": 120},
+        ),
+        Tag(field="target", title=edition.say("column.target"), look={"custom.width": 110}),
     )
 
 
 def _coloured(thresholds: Json, **look: object) -> Json:
-    return {**look, "thresholds": thresholds, "custom.cellOptions": {"type": "color-background", "mode": "basic"}}
+    return {**look, "thresholds": thresholds, "custom.cellOptions": {"type": "color-text"}}
 
 
 def _cuts(edition: Edition) -> Panel:
@@ -166,7 +175,7 @@ def _cuts(edition: Edition) -> Panel:
             ),
             Number(
                 title=edition.say("column.lowest_runtime"),
-                unit="s",
+                unit=_DURATION,
                 promql=over("min_over_time", "battery_runtime_s", "min") + had_a_cut,
                 influxql="runtime",
             ),
@@ -202,7 +211,7 @@ def _batteries(edition: Edition) -> Panel:
         numbers=[
             Number(
                 title=edition.say(title),
-                unit=words.unit_of(field),
+                unit=_DURATION if field == "battery_runtime_s" else words.unit_of(field),
                 promql=latest(field),
                 influxql=field,
                 look=look,
@@ -212,7 +221,7 @@ def _batteries(edition: Edition) -> Panel:
         influxql=(f'SELECT {selected} FROM "power" WHERE {ROOMS_I} AND {queries.since(READING_NOW)} GROUP BY {_BY_I}',),
         sort=edition.say("column.replace"),
         empty="empty.power",
-        width=12,
+        height=12,
     )
 
 
@@ -249,7 +258,8 @@ def _on_battery(edition: Edition) -> Panel:
             legend="{{room}}",
         ),
         words=words.yes_no(edition, yes=words.DOUBTFUL, no=words.GOOD),
-        height=14,
+        width=12,
+        height=10,
         every="5m",
         empty="empty.no_cuts",
         defaults={"links": panel.link(edition.say("link.room"), room_link(edition, "${__field.labels.room}"))},

@@ -81,7 +81,7 @@ def _minutes(edition: Edition, code: str, promql: str, influxql: str) -> Panel:
             shape="now",
         ),
         width=8,
-        unit="m",
+        unit="locale",
         empty="empty.stat",
         defaults={"noValue": "0", "decimals": 0, "thresholds": steps(words.GOOD, (1, words.DOUBTFUL))},
     )
@@ -108,14 +108,14 @@ def _numbers(edition: Edition, by: str) -> tuple[Number, ...]:
         ),
         Number(
             title=edition.say("column.unfit_minutes"),
-            unit="m",
+            unit="locale",
             promql=queries.minutes_p("== 2", PLACE_P, by, TEACHING_P),
             influxql="unfit",
             look=zero,
         ),
         Number(
             title=edition.say("column.unknown_minutes"),
-            unit="m",
+            unit="locale",
             promql=queries.minutes_p("== 3", PLACE_P, by, TEACHING_P),
             influxql="unknown",
             look=zero,
@@ -151,7 +151,8 @@ def _provinces(edition: Edition) -> Panel:
         join="province",
         needed="known",
         ratio=_RATIO,
-        sort=edition.say("column.unfit_minutes"),
+        sort=edition.say("column.share"),
+        least_first=True,
         empty="empty.verdicts",
         width=12,
     )
@@ -174,14 +175,14 @@ def _causes(edition: Edition) -> Panel:
         numbers=(
             Number(
                 title=edition.say("column.unfit_minutes"),
-                unit="m",
+                unit="locale",
                 promql=queries.minutes_p("== 2", PLACE_P, "reason", TEACHING_P),
                 influxql="unfit",
                 look=bar,
             ),
             Number(
                 title=edition.say("column.unknown_minutes"),
-                unit="m",
+                unit="locale",
                 promql=queries.minutes_p("== 3", PLACE_P, "reason", TEACHING_P),
                 influxql="unknown",
                 look={**bar, "color": {"mode": "fixed", "fixedColor": words.PLAIN}},
@@ -214,7 +215,8 @@ def _rooms(edition: Edition) -> Panel:
         join="room",
         needed="known",
         ratio=_RATIO,
-        sort=edition.say("column.unfit_minutes"),
+        sort=edition.say("column.share"),
+        least_first=True,
         empty="empty.verdicts",
         width=12,
         height=12,
@@ -222,12 +224,14 @@ def _rooms(edition: Edition) -> Panel:
 
 
 def _trend() -> Panel:
-    """A point a day. Lessons held against lessons planned stand beside it once the timetable is a series."""
+    """A point a day, at the day's beginning, hence the offset. Lessons held against lessons planned stand beside it
+    once the timetable is a series.
+    """
     kept = f"last_over_time(verdict_level_code{{{PLACE_P}}}[1m])"
 
     def count(condition: str) -> str:
         minute = f"({kept}{condition}) and on () ({TEACHING_P})"
-        return f"sum by (province) (count_over_time(({minute})[$__interval:1m]))"
+        return f"sum by (province) (count_over_time(({minute})[$__interval:1m] offset -$__interval))"
 
     return _by_day(
         "province.trend",
@@ -247,7 +251,7 @@ def _trend_lost() -> Panel:
             " GROUP BY time($__interval), \"province\" fill(none) tz('Asia/Ho_Chi_Minh')",
             legend="{{province}}",
         ),
-        unit="m",
+        unit="locale",
         defaults={"min": 0},
     )
 
@@ -262,6 +266,6 @@ def _by_day(code: str, ask: Ask, *, unit: str, defaults: Json) -> Panel:
         every="1d",
         empty="empty.verdicts",
         defaults=defaults,
-        custom={"showPoints": "always", "pointSize": 7, "spanNulls": 3 * 86_400_000},
+        custom={"showPoints": "always", "pointSize": 7, "fillOpacity": 0, "spanNulls": 3 * 86_400_000},
         overrides=tuple(override(tag, displayName=place.name) for tag, place in PROVINCES.items()),
     )

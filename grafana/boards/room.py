@@ -75,11 +75,8 @@ def _findings(edition: Edition) -> Panel:
             Tag(
                 field="action",
                 title=edition.say("column.action"),
-                look={
-                    "mappings": words.actions(edition),
-                    "custom.cellOptions": {"type": "auto", "wrapText": True},
-                    "custom.inspect": True,
-                },
+                last=True,
+                look={"mappings": words.actions(edition), **panel.WRAPPED},
             ),
         ),
         numbers=(
@@ -203,7 +200,7 @@ def _latency(edition: Edition) -> Panel:
                 custom__fillOpacity=25,
                 custom__fillBelowTo=edition.say("series.shortest"),
             ),
-            override("median", displayName=edition.say("series.median"), color=fixed("#ffffff"), custom__fillOpacity=0),
+            override("median", displayName=edition.say("series.median"), color=fixed("#e07b00"), custom__fillOpacity=0),
             override(
                 "loss",
                 displayName=edition.say("series.loss"),

@@ -12,6 +12,8 @@ from readiness.verdict import Level
 
 _NOW_P = queries.verdict_now_p(PLACE_P)
 _NOW_I = queries.verdict_now_i(PLACE_I)
+_TALL = 30
+"""Room for a line of each of some ninety rooms; the country beside them is tall too."""
 
 
 def board(edition: Edition) -> Board:
@@ -25,9 +27,9 @@ def board(edition: Edition) -> Board:
                 panels=(
                     *_counts(edition),
                     _not_ready(edition),
+                    _levels(edition),
                     _map(edition),
                     _by_province(),
-                    _levels(edition),
                 ),
             ),
         ),
@@ -111,16 +113,13 @@ def _not_ready(edition: Edition) -> Panel:
             Tag(
                 field="reason" if edition.dialect == "promql" else "why",
                 title=edition.say("column.why"),
-                look={"mappings": words.reasons(edition), "custom.width": 240},
+                look={"mappings": words.reasons(edition), "custom.width": 290},
             ),
             Tag(
                 field="action",
                 title=edition.say("column.action"),
-                look={
-                    "mappings": words.actions(edition),
-                    "custom.cellOptions": {"type": "auto", "wrapText": True},
-                    "custom.inspect": True,
-                },
+                last=True,
+                look={"mappings": words.actions(edition), **panel.WRAPPED},
             ),
         ),
         numbers=(
@@ -133,15 +132,16 @@ def _not_ready(edition: Edition) -> Panel:
                     "mappings": words.severities(edition),
                     "thresholds": severity_steps(),
                     "custom.cellOptions": {"type": "color-background", "mode": "basic"},
-                    "custom.width": 130,
+                    "custom.width": 140,
+                    "custom.align": "left",
                 },
             ),
             Number(
                 title=edition.say("column.last_fit"),
-                unit="dateTimeAsLocal",
+                unit="dateTimeAsIso",
                 promql=last_fit,
                 influxql="Time 2",
-                look={"custom.width": 170, "noValue": edition.say("word.before_range")},
+                look={"custom.width": 180, "custom.align": "left", "noValue": edition.say("word.before_range")},
             ),
         ),
         influxql=(
@@ -158,8 +158,7 @@ def _not_ready(edition: Edition) -> Panel:
         needed="level",
         sort=edition.say("column.level"),
         empty="empty.all_ready",
-        width=16,
-        height=13,
+        height=12,
     )
 
 
@@ -198,7 +197,7 @@ def _map(edition: Edition) -> Panel:
         code="today.map",
         kind="geomap",
         width=8,
-        height=13,
+        height=_TALL,
         empty="empty.verdicts",
         asks=tuple(
             Ask(promql=query, influxql="", shape="table") for query in (not_ready, worst, known, latitude, longitude)
@@ -250,7 +249,7 @@ def _by_province() -> Panel:
             shape="now",
         ),
         empty="empty.verdicts",
-        height=13,
+        height=_TALL,
         defaults={"thresholds": steps(words.GOOD, (1, words.DOUBTFUL), (3, words.BAD))},
         overrides=tuple(override(tag, displayName=place.name) for tag, place in PROVINCES.items()),
     )
@@ -268,7 +267,8 @@ def _levels(edition: Edition) -> Panel:
         ),
         words=words.severities(edition),
         empty="empty.verdicts",
-        height=30,
+        width=16,
+        height=_TALL,
         every="1m",
         defaults={
             "thresholds": severity_steps(),
