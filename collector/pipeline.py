@@ -153,6 +153,7 @@ class Pipeline:
         self._fed_id = fed_id
         self._receptions: Remembered[Reception] = Remembered()
         self._boots: Remembered[_Known] = Remembered()
+        self._owed_step_s = 0.0  # by how much our own clock was set, and the journal does not know yet
         self._twins = Twins(journal.twins())
         self._own_seq = 0
         self._derived_s = self._pruned_s = self._forgot_s = float("-inf")
@@ -184,6 +185,7 @@ class Pipeline:
         arrivals = self._believed(arrivals)
         try:
             with self._journal.transaction():
+                self._shift_boots()
                 for arrival in arrivals:
                     # All before any record is placed: of what was held up and came at once, the last tells best.
                     if isinstance(arrival, BatchArrival) and self.view.is_welcome(arrival.agent):
@@ -200,9 +202,11 @@ class Pipeline:
             log.exception("the journal refused a group of %d arrivals", len(arrivals))
             self.problems.add("journal_refuses")
             self._receptions.clear()
-            self._boots.clear()
+            for known in self._boots.all():
+                known.noted_began_s = float("nan")  # what was learnt is still true, and not on the disk
             kept = [one for arrival in arrivals if isinstance(arrival, BatchArrival) for one in self._unkept(arrival)]
         else:
+            self._owed_step_s = 0.0
             if kept:  # what brings no record proves nothing
                 self.problems.discard("journal_refuses")
             self._acknowledge(arrivals, now)
@@ -385,7 +389,8 @@ class Pipeline:
         began_s = known.clock.began_s if known else arrival.arrived_s - batch.now.mono_s
         book.offset_s = clock_offset_s(batch.now, began_s + batch.now.mono_s)
         book.backlog_count = sum(one.missing_count for one in self._receptions.of(arrival.agent))
-        book.made_count, book.dropped_count = batch.made_count, batch.dropped_count
+        if batch.records[-1].taken.boot == batch.now.boot:  # else it counts for an epoch of the past
+            book.made_count, book.dropped_count = batch.made_count, batch.dropped_count
         book.batch_bytes = arrival.size_bytes
         if book.online is None:
             book.online = True
@@ -476,14 +481,22 @@ class Pipeline:
         for known in self._boots.all():
             known.clock.shift(step_s)
             known.noted_began_s += step_s
+        self._owed_step_s += step_s
         try:
             with self._journal.transaction():
-                self._journal.shift_boots(step_s)
+                self._shift_boots()
         except sqlite3.Error:
-            log.exception("the journal refused to take over the step of the clock")
+            log.exception("the journal refused to take over the step of the clock; it is offered again")
+        else:
+            self._owed_step_s = 0.0
         self._link_since_s = now
         self._derived_s = self._pruned_s = float("-inf")
         self.watch.start_over(now)
+
+    def _shift_boots(self) -> None:
+        """Let the boots that only the journal knows follow the steps of our own clock."""
+        if self._owed_step_s:
+            self._journal.shift_boots(self._owed_step_s)
 
     def review(self, now: float) -> None:
         """Judge every room, follow the incidents, tell people, keep the verdicts as series."""

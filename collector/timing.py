@@ -9,7 +9,8 @@ _PLAUSIBLE_FROM_S: Final = 1_735_689_600.0  # 2025-01-01: no agent is older than
 _DRIFT: Final = 1e-4  # how far two quartz clocks may run apart, in seconds a second
 _WINDOW_S: Final = 1800.0
 _WINDOW_BATCHES: Final = 5
-_STEP_S: Final = 120.0  # what comes later than this is held up, or a clock was stepped: two that agree tell which
+_STEP_S: Final = 120.0  # what comes later than this is held up, or a clock was stepped: three that agree tell which
+_AGREE_COUNT: Final = 3
 _AGREE_S: Final = 5.0
 _APART_S: Final = 10.0
 _BETWEEN_BOOTS_S: Final = 60.0
@@ -74,10 +75,9 @@ class BootClock:
 
     def _adopt(self, began_s: float, mono_s: float) -> None:
         self.began_s, self._told_mono_s = began_s, mono_s
-        self._since_mono_s = mono_s
-        self._later_count = 0
+        self._later_count, self._later_since_mono_s = 0, mono_s
         self._least_s, self._least_mono_s = math.inf, mono_s
-        self._late: tuple[float, float] | None = None
+        self._agreeing: list[tuple[float, float]] = []  # monotonic time and began_s of batches that are far too late
 
     def hear(self, written: Moment, arrived_s: float) -> None:
         """Learn from a batch that was written in this boot."""
@@ -89,24 +89,25 @@ class BootClock:
             self.sure, self._trusted_count = True, max(0, self._trusted_count - 1)
             self._adopt(began_s, mono_s)
             return
+        if not self._later_count:
+            self._later_since_mono_s = mono_s
         self._later_count += 1
         if began_s < self._least_s:
             self._least_s, self._least_mono_s = began_s, mono_s
         if self._is_step(began_s, mono_s, later_s):
             self._adopt(began_s, mono_s)
-        elif self._later_count >= _WINDOW_BATCHES and mono_s - self._since_mono_s >= _WINDOW_S:
+        elif self._later_count >= _WINDOW_BATCHES and mono_s - self._later_since_mono_s >= _WINDOW_S:
             self._adopt(self._least_s, self._least_mono_s)
-            self._since_mono_s = mono_s
 
     def _is_step(self, began_s: float, mono_s: float, later_s: float) -> bool:
-        """Whether two batches in a row, not written at once, agree on being far too late."""
-        before, self._late = self._late, (began_s, mono_s) if later_s > _STEP_S else None
-        return (
-            self._late is not None
-            and before is not None
-            and abs(began_s - before[0]) <= _AGREE_S
-            and mono_s - before[1] >= _APART_S
-        )
+        """Whether this is one of several batches in a row, not written at once, that agree on being far too late."""
+        if later_s <= _STEP_S:
+            self._agreeing.clear()
+            return False
+        if self._agreeing and mono_s - self._agreeing[-1][0] < _APART_S:
+            return False
+        self._agreeing = [one for one in self._agreeing if abs(one[1] - began_s) <= _AGREE_S] + [(mono_s, began_s)]
+        return len(self._agreeing) >= _AGREE_COUNT
 
     def look(self, taken: Moment) -> None:
         """Learn from a record of this boot how its wall clock went, if none so early was seen before."""

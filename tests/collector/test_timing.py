@@ -45,9 +45,9 @@ def test_batches_held_up_together_are_not_taken_for_a_step() -> None:
     assert hear((100.0, 0.2), *held_up).began_s == pytest.approx(1000.2)
 
 
-def test_a_clock_of_ours_set_forward_is_followed_once_two_batches_agree() -> None:
-    assert hear((100.0, 0.2), (160.0, 4000.0)).began_s == pytest.approx(1000.2)
-    assert hear((100.0, 0.2), (160.0, 4000.0), (220.0, 4000.3)).began_s == pytest.approx(5000.3)
+def test_a_clock_of_ours_set_forward_is_followed_once_three_batches_agree() -> None:
+    assert hear((100.0, 0.2), (160.0, 4000.0), (220.0, 4000.3)).began_s == pytest.approx(1000.2)
+    assert hear((100.0, 0.2), (160.0, 4000.0), (220.0, 4000.3), (280.0, 4000.1)).began_s == pytest.approx(5000.1)
 
 
 def test_a_clock_of_ours_set_back_is_followed_at_once() -> None:
