@@ -1,5 +1,6 @@
 """Names that travel: agents, rooms, probes, targets and their roles, MQTT topics."""
 
+import functools
 import re
 from typing import Final, NamedTuple
 
@@ -38,6 +39,7 @@ def is_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
 
+@functools.lru_cache(maxsize=4096)  # asked of the same few names for every room, again and again
 def role_of(target: str) -> str:
     """The role that a target's name begins with, else `device`.
 
