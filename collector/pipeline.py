@@ -156,7 +156,8 @@ class Pipeline:
         self._owed_step_s = 0.0  # by how much our own clock was set, and the journal does not know yet
         self._twins = Twins(journal.twins())
         self._own_seq = 0
-        self._derived_s = self._pruned_s = self._forgot_s = float("-inf")
+        self._pruned_s = self._forgot_s = float("-inf")
+        self._derived_minute = float("-inf")
         self._suspects: Counter[str] = Counter()
         self._suspects_minute = 0
         self.books: dict[str, AgentBook] = {}
@@ -490,7 +491,8 @@ class Pipeline:
         else:
             self._owed_step_s = 0.0
         self._link_since_s = now
-        self._derived_s = self._pruned_s = float("-inf")
+        self._pruned_s = float("-inf")
+        self._derived_minute = float("-inf")
         self.watch.start_over(now)
 
     def _shift_boots(self) -> None:
@@ -504,7 +506,9 @@ class Pipeline:
         self.watch.set_rooms(self.view, self._plan_of, now)
         self._settle_twins()
         review = self.watch.review(now, doubt=self.doubt(now))
-        due = abs(now - self._derived_s) >= _DERIVE_EVERY_S  # abs: our own clock may be set back
+        minute = now // _DERIVE_EVERY_S  # by the clock's minutes, so that an hour has sixty verdicts
+        due = minute != self._derived_minute
+        self._derived_minute = minute
         self._derive(review, now, everything=due)
         self._forget_floods(now)
         self._on_review(review, now)
@@ -526,8 +530,6 @@ class Pipeline:
 
     def _derive(self, review: Review, now: float, *, everything: bool) -> None:
         """Keep what we made of the readings the way readings are kept: once a minute, and whenever a level changes."""
-        if everything:
-            self._derived_s = now
         rooms = review.verdicts if everything else review.changed
         try:
             with self._journal.transaction():
