@@ -20,12 +20,12 @@ from collector.broker import EmbeddedBroker, server_context
 from collector.cases import Cases
 from collector.database import DatabaseRefused, Engine, open_database, sqlite_url
 from collector.inlet import Arrival, BrokerAccess, Inlet
-from collector.journal import Journal
 from collector.mail import Mailer
 from collector.outbox import Outbox
 from collector.pipeline import Pipeline, gather
 from collector.plans import WrittenPlan, load_plans, plan_for, stamp
 from collector.portrait import Portrait
+from collector.recovery import open_journal
 from collector.registry import COLLECTOR, Registry, RegistryView, Room
 from collector.settings import AlertSettings, CollectorSettings
 from collector.sinks.feeder import Feeder
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 JOURNAL_KEEP_S: Final = 2 * 86400.0
 _PLANS_EVERY_S: Final = 5.0
+_STOPS_WORK: Final = frozenset({"broker_lost", "journal_refuses", "database_refuses"})
+"""Problems with which the collector does not do its work; with the others it does, and says so on its pages."""
 _LAST_WORK_S: Final = 10.0
 _STEP_S: Final = 2.0
 """From here on a jump of our own wall clock is a step, and no slewing."""
@@ -82,7 +84,9 @@ class Collector:
         self._view = self._registry.view()
         self._outbox = Outbox(self._engine)
         self._cases = Cases(self._engine)
-        self._journal = Journal(self._folder / "journal.db")
+        self._journal, self._journal_problem = open_journal(
+            self._folder / "journal.db", self._wall_s(), max_bytes=settings.journal_max_bytes
+        )
         self._running.callback(self._journal.close)
         self._broker = self._make_broker()
         self._mailer = Mailer(self._outbox, settings.mail, clock_s=self._wall_s, language=settings.language)
@@ -129,6 +133,8 @@ class Collector:
         self._portrait = Portrait(
             version=program_version(), started_s=self._started_s, generation=self._pipeline.generation
         )
+        if self._journal_problem:
+            self._pipeline.problems.add(self._journal_problem)
         self._pipeline.recall(self._wall_s())
         self._web = WebServer(
             build_site(lambda: self._snapshot, self._outbox, ready=self._why_not_ready, now=self._wall_s),
@@ -225,7 +231,7 @@ class Collector:
         watchdog_s = service_manager.watchdog_every_s()
         reviewed_s = planned_s = reported_s = float("-inf")
         before = self._clock.now()
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self._journal.damage:  # a damaged journal is mended by a new start
             due_s = max(0.0, reviewed_s + every_s - self._clock.now().mono_s)
             self._take(gather(self._inlet.arrivals, min(1.0, due_s)))
             now = self._clock.now()
@@ -329,7 +335,7 @@ class Collector:
 
     def _why_not_ready(self) -> tuple[str, ...]:
         """What keeps us from our work, for /readyz."""
-        problems = set(self._pipeline.problems)
+        problems = self._pipeline.problems & _STOPS_WORK
         if not self._pipeline.broker_connected:
             problems.add("broker_lost")
         if not self._thread.is_alive():

@@ -9,7 +9,7 @@ import msgspec
 
 from collector.mail import MailSettings
 from contract.catalogue import Language
-from contract.settings import Port, Problem, Seconds, SecretFile, is_loopback, load_toml
+from contract.settings import Port, Problem, Seconds, SecretFile, Size, is_loopback, load_toml
 
 PortOrAny = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -98,6 +98,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path | None = None
     language: Language = "vi"
     database: str = ""
+    journal_max_bytes: Annotated[Size, msgspec.Meta(ge=64 << 20, le=1 << 40)] = 16 << 30
     plans: Path | None = None
     profiles: Path | None = None
     broker: BrokerSettings = BrokerSettings()
