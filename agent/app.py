@@ -13,11 +13,11 @@ from typing import Any, Final, TypeVar
 from agent.clock import SystemClock
 from agent.forward import Forwarder, Pace
 from agent.link import Connected, Disconnected, Link, LinkEvent, Message
-from agent.orders import NO_ORDERS, LoadProbe, Orders, PlanFile, read_orders
+from agent.orders import NO_ORDERS, LoadProbe, Orders, PlanFile, fingerprint_of, read_orders
 from agent.schedule import Schedule
 from agent.settings import AgentSettings
 from agent.store import Store
-from agent.taking import Taken, take_reading
+from agent.taking import Taken, each_once, take_reading
 from contract import service_manager
 from contract.batch import ContractError, encode_batch
 from contract.messages import Goodbye, State, decode_ack, encode_small
@@ -179,9 +179,9 @@ class Agent:
         if started:
             await asyncio.wait(started, timeout=schedule.gather_s)
         taken, self._tray = self._tray, []
-        if taken:
+        for group in each_once(taken):
             moment = self._clock.now()
-            readings = tuple(one.before(moment.mono_s) for one in taken)
+            readings = tuple(one.before(moment.mono_s) for one in group)
             await self._on_disk(self._store.put, Record(taken=moment, readings=readings), moment)
             self._stir.set()
 
@@ -256,14 +256,23 @@ class Agent:
             self._store.mend(error, now)
 
     def _hear_plan(self, payload: bytes) -> None:
-        if payload == self._plan_file.load() and self._orders is not NO_ORDERS:
+        before = (self._orders.fingerprint, self._refused)
+        if fingerprint_of(payload) == self._orders.fingerprint:
+            # It comes again with each connection: to begin it anew would measure everything out of turn.
+            self._refused = ""
+            self._keep_plan(payload)
+        elif self._take_orders(payload, "plan from the collector"):
+            self._keep_plan(payload)
+        if before != (self._orders.fingerprint, self._refused):
+            self._link.publish("state", encode_small(self._state()), retain=True)
+
+    def _keep_plan(self, payload: bytes) -> None:
+        if payload == self._plan_file.load():
             return
-        if self._take_orders(payload, "plan from the collector"):
-            try:
-                self._plan_file.keep(payload)
-            except OSError as error:
-                log.warning("the plan could not be kept for the next start: %s", error)
-        self._link.publish("state", encode_small(self._state()), retain=True)
+        try:
+            self._plan_file.keep(payload)
+        except OSError as error:
+            log.warning("the plan could not be kept for the next start: %s", error)
 
     def _do(self, work: Awaitable[None]) -> None:
         """Let a short piece of work run, then let the Forwarder look again."""

@@ -56,7 +56,12 @@ def read_orders(payload: bytes, load: LoadProbe, *, source: str, toml: bool = Fa
         measured.add((job.probe, probe.target))
     if problems:
         raise SettingsError(source, problems)
-    return Orders(plan, tuple(probes), hashlib.sha256(payload).hexdigest()[:12])
+    return Orders(plan, tuple(probes), fingerprint_of(payload))
+
+
+def fingerprint_of(payload: bytes) -> str:
+    """What tells one plan's text from another, in twelve letters."""
+    return hashlib.sha256(payload).hexdigest()[:12]
 
 
 def _seconds(number: float) -> Phrase:

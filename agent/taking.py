@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+from collections.abc import Iterable
 
 import msgspec
 
@@ -58,6 +59,22 @@ def sound(values: Values) -> Values:
         elif isinstance(value, float) and math.isfinite(value) and abs(value) < _LARGEST:
             sound[name] = float(round(value)) if abs(value) >= _WHOLE_FROM else float(f"{value:.4g}")
     return sound
+
+
+def each_once(taken: Iterable[Taken]) -> list[list[Taken]]:
+    """The same in groups, in none of which a probe measures a target twice: a record cannot hold that.
+
+    It happens when an answer came after its own record was closed, and the next in time.
+    """
+    groups: list[dict[tuple[str, str], Taken]] = []
+    for one in taken:
+        key = (one.reading.probe, one.reading.target)
+        group = next((group for group in groups if key not in group), None)
+        if group is None:
+            group = {}
+            groups.append(group)
+        group[key] = one
+    return [list(group.values()) for group in groups]
 
 
 def _sendable(detail: str) -> str:

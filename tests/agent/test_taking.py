@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agent.probe import Probe, ProbeFailed, Values
-from agent.taking import Taken, take_reading
+from agent.taking import Taken, each_once, take_reading
 from contract.batch import pack_record, unpack_record
 from contract.moment import Moment
 from contract.outcome import Outcome
@@ -122,3 +122,13 @@ def test_a_reading_says_how_long_before_its_record_the_attempt_began() -> None:
     assert taken.before(104.5).before_s == 4.5
     assert taken.before(99.0).before_s == 0.0, "a clock that went back must not put it into the future"
     assert msgspec.structs.replace(taken.before(104.5), before_s=0.0) == taken.reading
+
+
+def a_taken(target: str, number: int) -> Taken:
+    return Taken(reading=Reading(probe="ping", target=target, values={"a_ms": number}), began_mono_s=float(number))
+
+
+def test_readings_of_one_record_are_of_different_targets_and_none_is_left_out() -> None:
+    taken = [a_taken("isp", 1), a_taken("gateway", 2), a_taken("isp", 3), a_taken("isp", 4), a_taken("gateway", 5)]
+    assert [[one.began_mono_s for one in group] for group in each_once(taken)] == [[1.0, 2.0], [3.0, 5.0], [4.0]]
+    assert each_once([]) == []
