@@ -248,7 +248,12 @@ def check_room(arguments: argparse.Namespace) -> int:
     if not orders.probes:
         print(say("checkup.needs_plan", language), file=sys.stderr)
         return 3
-    profile = default_profiles()[orders.plan.profile]
+    profiles = default_profiles()
+    profile = profiles.get(orders.plan.profile)
+    if profile is None:  # one of the collector's own, which the PC does not have
+        facts = {"got": orders.plan.profile, "expected": ", ".join(profiles)}
+        print(say("settings.unknown_profile", language, **facts), file=sys.stderr)
+        return 3
     clock = SystemClock()
     verdict = judge_room(asyncio.run(measure_room(orders, clock)), profile, clock)
     if arguments.json:

@@ -59,7 +59,7 @@ def _broker(settings: AgentSettings) -> Iterator[Seen]:
     host, port = settings.broker.host, settings.broker.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: what cannot be a name at all
         yield Seen("dns", False, {"host": host, "reason": error})
         return
     addresses = ", ".join(sorted({str(one[4][0]) for one in found}))

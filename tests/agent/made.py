@@ -58,3 +58,8 @@ def loads(**made: Probe) -> Callable[[str, Mapping[str, object]], Probe]:
         return probe
 
     return load
+
+
+def plan_of(*probes: Mapping[str, object], **settings: object) -> bytes:
+    """A plan as it travels, with these probes."""
+    return msgspec.json.encode({"probe": probes} | settings)

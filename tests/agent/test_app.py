@@ -33,7 +33,7 @@ from contract.messages import Ack, Goodbye, State, decode_state, encode_small
 from contract.moment import Clock, Moment
 from contract.reading import Reading
 from contract.spool import SpoolReader
-from tests.agent.made import MadeProbe, loads
+from tests.agent.made import MadeProbe, loads, plan_of
 from tests.support.mqtt import Client, Connect
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Programs
@@ -48,7 +48,7 @@ def one_probe(**settings: Any) -> bytes:
 
 
 def plan(*probes: dict[str, object], **settings: Any) -> bytes:
-    return msgspec.json.encode({"tick_s": 1, "probe": probes} | settings)
+    return plan_of(*probes, **({"tick_s": 1} | settings))
 
 
 class Running:
