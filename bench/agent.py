@@ -1,14 +1,14 @@
 """The agent's CPU, memory and wake-ups while it does the standard job, beside collectd and zabbix-agent2.
 
 The job, each minute: the host's figures, ten echoes to each of ten loopback addresses, twelve values from each of five
-SNMP devices (ports of one net-snmp agent). Ours is the shipped program with a plan of these probes, sending its batches
-by mutual TLS to a real mosquitto, acknowledged by a stub in the collector's place, so that the spool drains. Debian's
-collectd does the same with its own plugins (cpu, memory, swap, load, uptime, processes, df, interface, ping, snmp) and
-sends by UDP without TLS, spool or acknowledgement. Debian's zabbix-agent2 does only the host's part, fourteen items
-asked for once a minute: it can neither ping nor ask SNMP itself. All run at the same time; a round is a minute, after
-one that is not counted. What requirements-agent.lock does not name is hidden from ours. CPU is the kernel's own count
-in nanoseconds, children included; RSS and PSS are from smaps_rollup at each minute's end; a wake-up is a thread that
-slept and was woken.
+SNMP devices (ports of one net-snmp agent; ours needs 18 objects in three requests for them, collectd is told its twelve
+and asks once). Ours is the shipped program with a plan of these probes, sending its batches by mutual TLS to a real
+mosquitto, acknowledged by a stub in the collector's place, so that the spool drains. Debian's collectd does the same
+with its own plugins (cpu, memory, swap, load, uptime, processes, df, interface, ping, snmp) and sends by UDP without
+TLS, spool or acknowledgement. Debian's zabbix-agent2 does only the host's part, fourteen items asked for once a minute:
+it can neither ping nor ask SNMP itself. All run at the same time; a round is a minute, after one that is not counted.
+What requirements-agent.lock does not name is hidden from ours. CPU is the kernel's own count in nanoseconds, children
+included; RSS and PSS are from smaps_rollup at each minute's end; a wake-up is a thread that slept and was woken.
 """
 
 import contextlib
