@@ -133,8 +133,6 @@ def _rows(ours: dict[str, list[float]], theirs: list[float], reviews_a_minute: i
             what="in a row: rooms a core can serve",
             unit="rooms",
             ours=tuple(TICK_S / cpu_s for cpu_s in whole),
-            peer=PEER,
-            theirs=tuple(TICK_S / cpu_s for cpu_s in theirs),
         ),
     ]
     for stage in STAGES:
