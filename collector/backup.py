@@ -1,15 +1,18 @@
 """Copies everything that cannot be made again into one file, while the program runs, and puts it back."""
 
 import contextlib
+import gzip
 import sqlite3
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 DATABASES: Final = ("journal.db", "collector.db", "series.db")
 AUTHORITY: Final = "authority"
+_CHUNK_BYTES: Final = 1 << 20
 
 
 class BackupError(Exception):
@@ -24,10 +27,24 @@ class BackupError(Exception):
 def back_up(folder: Path, file: Path) -> None:
     """Write a .tar.gz of the databases, each a consistent copy by SQLite's own backup, and of the authority's keys.
 
-    The file is made whole under another name first, readable by its owner only: it holds the keys.
+    The file is made whole under another name first, readable by its owner only: it holds the keys. Raises BackupError,
+    also for a folder without any data: an empty backup would be found out on the day when it is needed.
     """
+    if not any((folder / name).exists() for name in DATABASES):
+        raise BackupError("operator.backup_nothing", folder=folder)
     draft = file.with_name(file.name + ".draft")
-    draft.touch(mode=0o600)
+    try:
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
+        _write(folder, draft)
+        draft.replace(file)
+    except (OSError, sqlite3.Error, tarfile.TarError) as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise BackupError("operator.backup_failed", file=file, reason=error) from error
+
+
+def _write(folder: Path, draft: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="sansang-") as scratch, tarfile.open(draft, "w:gz") as archive:
         for name in DATABASES:
             if (folder / name).exists():
@@ -40,7 +57,6 @@ def back_up(folder: Path, file: Path) -> None:
                 archive.add(copy, name)
         if (folder / AUTHORITY).exists():
             archive.add(folder / AUTHORITY, AUTHORITY)
-    draft.replace(file)
 
 
 def restore(file: Path, folder: Path) -> None:
@@ -48,11 +64,19 @@ def restore(file: Path, folder: Path) -> None:
     if any((folder / name).exists() for name in (*DATABASES, AUTHORITY)):
         raise BackupError("operator.restore_not_empty", folder=folder)
     try:
+        _look_through(file)
         with tarfile.open(file, "r:gz") as archive:
             names = set(archive.getnames())
             if "collector.db" not in names:
                 raise BackupError("operator.restore_bad", file=file, reason="collector.db is not in it")
             folder.mkdir(parents=True, exist_ok=True)
             archive.extractall(folder, filter="data")
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         raise BackupError("operator.restore_bad", file=file, reason=error) from error
+
+
+def _look_through(file: Path) -> None:
+    """Read it to its end, where its checksum is: nothing of a spoilt one may be unpacked. Raises what gzip does."""
+    with gzip.open(file) as stream:
+        while stream.read(_CHUNK_BYTES):
+            pass

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -27,8 +28,8 @@ from collector.journal import Journal
 from collector.ledger import Cause, Ledger, make_ledger
 from collector.mail import MailFailed, send_test_mail
 from collector.plans import load_plans
-from collector.registry import Registry, RegistryError
-from collector.replay import BadLine, Happening, read_lines, replay
+from collector.registry import Registry, RegistryError, RegistryView
+from collector.replay import BadLine, Happening, Played, read_lines, replay
 from collector.settings import CollectorSettings, load_settings
 from collector.watch import DEFAULT_PROFILE
 from collector.web.server import WebServerError
@@ -341,9 +342,14 @@ def status(arguments: argparse.Namespace) -> int:
 def make_backup(arguments: argparse.Namespace) -> int:
     """Consistent while the program runs."""
     settings = load_settings(arguments.config)
-    back_up(settings.folder, arguments.file)
+    language = _language(arguments, settings)
+    try:
+        back_up(settings.folder, arguments.file)
+    except BackupError as error:
+        print(say(error.code, language, **error.facts), file=sys.stderr)
+        return 1
     size = f"{arguments.file.stat().st_size / 1e6:.1f}"
-    print(say("operator.backed_up", _language(arguments, settings), file=arguments.file, size=size))
+    print(say("operator.backed_up", language, file=arguments.file, size=size))
     return 0
 
 
@@ -418,33 +424,44 @@ def replay_files(arguments: argparse.Namespace) -> int:
         return 2
     bad_count = 0
 
-    def on_bad(line: BadLine) -> None:
-        nonlocal bad_count
-        bad_count += 1
-        print(f"line {line.number}: {line.why}", file=sys.stderr)
+    def readings(name: str) -> Iterator[Played]:
+        def on_bad(line: BadLine) -> None:
+            nonlocal bad_count
+            bad_count += 1
+            print(f"{name}: line {line.number}: {line.why}", file=sys.stderr)
+
+        return read_lines(_lines(name), on_bad)
 
     happenings = replay(
-        read_lines(_lines(arguments.files), on_bad),
+        itertools.chain.from_iterable(map(readings, arguments.files)),
         profiles,
         policy_of(settings.alerts),
         profile=arguments.profile,
         silent_after_s=settings.alerts.silent_after_s,
+        view=_known_rooms(settings),
     )
     for happening in happenings:
         print(_happening_json(happening) if arguments.json else _happening_text(happening, language))
     return 1 if bad_count else 0
 
 
-def _lines(files: list[str]) -> Iterator[str]:
-    for name in files:
+def _known_rooms(settings: CollectorSettings) -> RegistryView | None:
+    """The registry, if there is one: to play something is no reason to make one."""
+    if not settings.database and not (settings.folder / "collector.db").exists():
+        return None
+    with _registry(settings) as registry:
+        return registry.view()
+
+
+def _lines(name: str) -> Iterator[str]:
+    try:
         if name == "-":
             yield from sys.stdin
         else:
-            try:
-                with Path(name).open(encoding="utf-8") as file:
-                    yield from file
-            except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError.unreadable(Path(name), error) from error
+            with Path(name).open(encoding="utf-8") as file:
+                yield from file
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError.unreadable(Path(name), error) from error
 
 
 def _happening_json(happening: Happening) -> str:
