@@ -3,6 +3,7 @@
 import itertools
 import logging
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -24,9 +25,23 @@ from readiness.verdict import Level
 from tests.collector.centre import AGENT, EPOCH, ROOM, Centre, dns, ping
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collector's data before anything came, made once: a disk is slow."""
+    folder = tmp_path_factory.mktemp("fresh")
+    Centre(folder).close()
+    return folder
+
+
 @pytest.fixture
-def centre(tmp_path: Path) -> Iterator[Centre]:
-    made = Centre(tmp_path)
+def folder(fresh: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(fresh, tmp_path / "data")
+
+
+@pytest.fixture
+def centre(folder: Path) -> Iterator[Centre]:
+    made = Centre(folder)
     made.link()
     yield made
     made.close()
@@ -251,37 +266,37 @@ def test_a_backlog_shows_how_much_is_still_to_come(centre: Centre) -> None:
 # After a restart.
 
 
-def again(centre: Centre, tmp_path: Path, *, after_s: float = 5.0) -> Centre:
+def again(centre: Centre, folder: Path, *, after_s: float = 5.0) -> Centre:
     """The same collector, started again."""
     now, mono_s, seq = centre.now + after_s, centre.mono_s + after_s, centre.seq
     centre.close()
-    made = Centre(tmp_path, now, "generation2")
+    made = Centre(folder, now, "generation2")
     made.mono_s, made.seq = mono_s, seq
     made.link()
     return made
 
 
 @pytest.fixture
-def first(tmp_path: Path) -> Centre:
+def first(folder: Path) -> Centre:
     """A collector that is about to be stopped."""
-    made = Centre(tmp_path)
+    made = Centre(folder)
     made.link()
     return made
 
 
-def test_a_collector_started_again_judges_by_what_it_knew(first: Centre, tmp_path: Path) -> None:
+def test_a_collector_started_again_judges_by_what_it_knew(first: Centre, folder: Path) -> None:
     first.run(600, ping(loss_ratio=1.0), dns())
     before = first.review().verdicts[ROOM]
-    second = again(first, tmp_path)
+    second = again(first, folder)
     after = second.review().verdicts[ROOM]
     assert (after.level, [one.code for one in after.findings]) == (before.level, [one.code for one in before.findings])
     second.close()
 
 
-def test_a_collector_started_again_takes_no_record_twice_and_misses_none(first: Centre, tmp_path: Path) -> None:
+def test_a_collector_started_again_takes_no_record_twice_and_misses_none(first: Centre, folder: Path) -> None:
     first.send(first.batch(1, first.record(), first.record()))
     first.send(first.batch(5))
-    second = again(first, tmp_path)
+    second = again(first, folder)
     second.send(second.batch(1, *(second.record() for _ in range(6))))
     assert second.seqs() == [1, 2, 3, 4, 5, 6]
     assert second.answers.acks[-1].upto == 6
@@ -291,31 +306,31 @@ def test_a_collector_started_again_takes_no_record_twice_and_misses_none(first: 
 
 
 @pytest.mark.xfail(reason="who spoke before the start is not recalled")
-def test_a_room_that_fell_silent_while_we_were_down_is_noticed_as_soon_as_any(first: Centre, tmp_path: Path) -> None:
+def test_a_room_that_fell_silent_while_we_were_down_is_noticed_as_soon_as_any(first: Centre, folder: Path) -> None:
     """The broker within our own process forgets all births and Wills when we stop."""
     first.run(600)
-    second = again(first, tmp_path)
+    second = again(first, folder)
     second.run(600, measuring=False)
     assert second.codes() == ["ROOM_SILENT"]
     second.close()
 
 
 @pytest.mark.xfail(reason="what agents said last is not recalled")
-def test_a_pc_that_was_switched_off_before_we_stopped_alerts_nobody(first: Centre, tmp_path: Path) -> None:
+def test_a_pc_that_was_switched_off_before_we_stopped_alerts_nobody(first: Centre, folder: Path) -> None:
     first.run(600)
     first.say(State(state="offline", reason="shutdown"))
-    second = again(first, tmp_path)
+    second = again(first, folder)
     reviews = second.run(3600, measuring=False)
     assert second.codes() == ["PC_SWITCHED_OFF"]
     assert not any(review.notices for review in reviews)
     second.close()
 
 
-def test_a_boot_is_known_again(first: Centre, tmp_path: Path) -> None:
+def test_a_boot_is_known_again(first: Centre, folder: Path) -> None:
     """Records of a boot that was heard before our restart are placed by it, not by the PC's wrong clock."""
     first.send(first.batch(1))
     began_s = first.now - first.mono_s
-    second = again(first, tmp_path, after_s=600)
+    second = again(first, folder, after_s=600)
     taken = Moment(boot="boot-1", mono_s=second.mono_s - 300, wall_s=1e9)
     later = Moment(boot="boot-2", mono_s=10.0, wall_s=1e9)
     second.send(msgspec.structs.replace(second.batch(2, Record(taken=taken, readings=(ping(),))), now=later))
@@ -325,16 +340,16 @@ def test_a_boot_is_known_again(first: Centre, tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_journal_restored_from_yesterday_asks_for_what_it_lacks(first: Centre, tmp_path: Path) -> None:
+def test_a_journal_restored_from_yesterday_asks_for_what_it_lacks(first: Centre, folder: Path) -> None:
     first.send(first.batch(1))
-    first.journal.copy_to(tmp_path / "yesterday.db")
+    first.journal.copy_to(folder / "yesterday.db")
     first.send(first.batch(2))
     assert first.answers.acks[-1].upto == 2
     first.close()
-    for leftover in tmp_path.glob("journal.db*"):
+    for leftover in folder.glob("journal.db*"):
         leftover.unlink()
-    (tmp_path / "yesterday.db").rename(tmp_path / "journal.db")
-    second = Centre(tmp_path, first.now + 5, "generation2")
+    (folder / "yesterday.db").rename(folder / "journal.db")
+    second = Centre(folder, first.now + 5, "generation2")
     second.send(second.batch(3))
     assert (second.answers.acks[-1].upto, second.answers.acks[-1].generation) == (1, "generation2")
     second.close()
