@@ -20,6 +20,7 @@ import dev
 from agent.app import program_version
 from agent.cli import EXIT_SETTINGS, main
 from collector.broker import EmbeddedBroker
+from contract.catalogue import say
 from contract.moment import Moment
 from contract.outcome import Outcome
 from contract.reading import Reading, Record
@@ -258,7 +259,7 @@ def test_a_doctor_that_finds_something_says_how_many_things(config: Path, capsys
     assert run("doctor", "--config", config) == 1
     lines = capsys.readouterr().out.splitlines()
     assert {line[:5] for line in lines[:-1]} == {"ok   ", "!!   "}
-    assert lines[-1] == f"{sum(line.startswith('!!') for line in lines)} things need attention."
+    assert lines[-1] == say("doctor.ill_count", "en", count=sum(line.startswith("!!") for line in lines))
 
 
 @needs_ping
