@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import time
 import urllib.error
@@ -23,6 +24,7 @@ from collector.app import Collector, load_profiles, open_settings_database, poli
 from collector.authority import Authority, AuthorityError
 from collector.backup import BackupError, back_up, restore
 from collector.broker import BrokerError
+from collector.database import DatabaseRefused
 from collector.enrolment import BrokerAddress, dismiss, enrol, equip_broker
 from collector.journal import Journal
 from collector.ledger import Cause, Ledger, make_ledger
@@ -61,6 +63,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `… | head` is no error
         return 0
+    except (OSError, sqlite3.Error, DatabaseRefused) as error:  # a folder or a database that cannot be used
+        logging.getLogger(__name__).debug("where it happened", exc_info=True)
+        print(say("operator.cannot_start", language, reason=error), file=sys.stderr)
+        return 1
 
 
 class _Commands:

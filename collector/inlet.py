@@ -138,6 +138,7 @@ class Inlet:
 
     def stop(self) -> None:
         """Say goodbye and end the thread."""
+        self._client.on_disconnect = None  # we know
         self._client.disconnect()
         self._client.loop_stop()
 

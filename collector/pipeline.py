@@ -458,6 +458,8 @@ class Pipeline:
         book = self.books.setdefault(arrival.agent, AgentBook())
         book.online, book.reason = state.state == "online", state.reason
         book.version = state.version or book.version
+        if state.refused and state.refused != book.trouble:
+            log.error("%s refuses its plan, and goes on with the one it has: %s", arrival.agent, state.refused)
         book.trouble = state.refused
         self.watch.hear(arrival.agent, state.state, state.reason, arrival.arrived_s)
 

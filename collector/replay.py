@@ -20,9 +20,12 @@ from readiness.state import WINDOW_LASTS_S
 from readiness.verdict import Verdict
 
 REVIEW_EVERY_S = 5.0
+_EARLIEST_S = 946_684_800.0
+_LATEST_S = 4_102_444_800.0
 _USUAL_PAUSE_S = 300.0
 _PAUSES_KEPT = 20
 _SILENT_PAUSES = 3
+_ROUND_SHARE = 0.1
 _STRANGER = Recipient(address="replay@localhost", name="", language="vi")
 
 
@@ -68,8 +71,10 @@ def read_line(number: int, text: str) -> Played | BadLine:
     try:
         line = _decode(text)
         measured_s = line.measured_at if isinstance(line.measured_at, float) else _unix_s(line.measured_at)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, OverflowError) as error:
         return BadLine(number, str(error))
+    if not _EARLIEST_S <= measured_s <= _LATEST_S:
+        return BadLine(number, f"measured_at {line.measured_at!r} lies not between 2000 and 2100 (seconds, not ms)")
     reading = Reading(
         probe=line.probe, target=line.target, outcome=line.outcome, values=line.values, detail=line.detail
     )
@@ -136,7 +141,9 @@ class _Cadence:
 
     @property
     def pause_s(self) -> float:
-        return statistics.median(self._pauses_s) if self._pauses_s else _USUAL_PAUSE_S
+        """From one round of measurements to the next: the pauses within a round do not count."""
+        longest_s = max(self._pauses_s, default=_USUAL_PAUSE_S)
+        return statistics.median([one for one in self._pauses_s if one >= _ROUND_SHARE * longest_s] or [longest_s])
 
 
 class _Stage:

@@ -4,7 +4,7 @@ The pipeline feeds it live, and `replay` feeds it from a file: the same judging 
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -72,6 +72,14 @@ class RoomWatch:
         for name in _TRAILED & reading.values.keys():
             trail = self.trails.setdefault((*key, name), deque(maxlen=_TRAIL_POINTS))
             trail.append((measured_s, reading.values[name]))
+
+    def keep_agents(self, agents: Collection[str]) -> None:
+        """Only these stand in the room now. When all that spoke of it have left, what they said says nothing now."""
+        had_some = bool(self.state.agents)
+        self.state.keep_agents(agents)
+        if had_some and not self.state.agents:
+            self.state = RoomState(self.state.room, live_within_s=self.silent_after_s)
+            self.latest.clear()
 
     def forget_unplanned(self, now: float) -> None:
         """Let go of what the plan does not measure any more, once it has grown too old to count: it is not missed."""
@@ -169,7 +177,7 @@ class Watch:
             self._recipients[name] = tuple(
                 Recipient(address=one.address, name=one.name, language=one.language) for one in contacts
             )
-            self.rooms[name].state.keep_agents(view.agents_in(name))
+            self.rooms[name].keep_agents(view.agents_in(name))
         for gone in self.rooms.keys() - view.rooms.keys():
             del self.rooms[gone]
             self._dropped += self.incidents.drop(gone, now)

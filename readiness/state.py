@@ -136,7 +136,11 @@ def _sign_of(reading: Reading) -> Sign | None:
         received_count, loss_ratio = values.get("received_count"), values.get("loss_ratio")
         if received_count == 0 or (loss_ratio is not None and loss_ratio >= 1):
             return Sign.DEAD
-        return Sign.ALIVE if values else None
+        if received_count is None and loss_ratio is None:
+            return None  # it tells of no answer
+        if (received_count or 0) > values.get("sent_count", math.inf):
+            return None  # it contradicts itself
+        return Sign.ALIVE
     return _SIGNS.get(reading.outcome)
 
 

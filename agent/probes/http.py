@@ -60,9 +60,9 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
 
     async def measure(self) -> Values:
         """One request. Raises ProbeFailed with REFUSED, TIMEOUT, UNREACHABLE, NO_NAME, or BROKEN."""
-        url = urlsplit(self.url)
         what = f"http {self.url}"
         try:
+            url = urlsplit(self.url)
             host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
         except ValueError as error:
             raise ProbeFailed(Outcome.BROKEN, f"{what}: {error}") from None

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 import collector.web
-from contract.catalogue import LANGUAGES, entries
+from agent.probes import probe_class, probe_names
+from collector.derived import DERIVED
+from contract.catalogue import LANGUAGES, entries, knows
 from contract.outcome import Outcome
 from contract.units import unit_of
 from readiness.verdict import Level
@@ -41,3 +43,10 @@ def test_every_code_that_a_template_names_is_in_the_catalogue() -> None:
     }
     assert len(named) > 60
     assert {"page." + code.removeprefix("page.") for code in named} - set(PAGES) == set()
+
+
+def test_every_value_that_a_probe_or_the_collector_brings_has_a_name_for_people() -> None:
+    names = {one.name for derived in DERIVED for one in derived.values}
+    for probe in probe_names():
+        names |= {one.name for one in vars(probe_class(probe))["values"]}
+    assert sorted(name for name in names if not knows(f"page.value.{name}")) == []
