@@ -297,6 +297,12 @@ class Journal:
         rows = self._db.execute("SELECT * FROM twin")
         return [Twin(agent, credential, noticed_s, (one, other)) for agent, credential, noticed_s, one, other in rows]
 
+    def last_words(self) -> list[Word]:
+        """The last word of each agent."""
+        return [
+            Word(*row) for row in self._db.execute("SELECT agent, max(at_s), state, reason FROM word GROUP BY agent")
+        ]
+
     def evidence(self, agents: Sequence[str]) -> Evidence:
         """What the ledger of these agents is made from."""
         marks = ", ".join("?" * len(agents))

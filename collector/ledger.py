@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 SLOT_S: Final = 600.0
 """The grain of the ledger: what was measured is counted by ten minutes of its true time."""
@@ -43,7 +43,7 @@ class Word(NamedTuple):
 
     agent: str
     at_s: float
-    state: str
+    state: Literal["online", "offline", "lost"]
     reason: str
 
 

@@ -174,9 +174,15 @@ class Pipeline:
     def recall(self, now: float) -> None:
         """Know again what was known before the start, from the journal."""
         self.watch.set_rooms(self.view, self._plan_of, now)
+        said_s: dict[str, float] = {}
+        for word in self._journal.last_words():
+            said_s[word.agent] = word.at_s
+            self.watch.hear(word.agent, word.state, word.reason, word.at_s)
         for kept in self._journal.since(now - REBUILD_S):
             if kept.agent != OWN_NAME:
                 self._fold(kept)
+                if kept.arrived_s > said_s.get(kept.agent, 0.0):
+                    self.watch.hear(kept.agent, "online", "", kept.arrived_s)
 
     # Arrivals.
 
@@ -461,6 +467,8 @@ class Pipeline:
         if state.refused and state.refused != book.trouble:
             log.error("%s refuses its plan, and goes on with the one it has: %s", arrival.agent, state.refused)
         book.trouble = state.refused
+        if arrival.retained and state.state == "online" and self.watch.is_lost(arrival.agent):
+            return  # what the broker kept is no sign of life: it may not have noticed either
         self.watch.hear(arrival.agent, state.state, state.reason, arrival.arrived_s)
 
     def _fold(self, kept: Kept) -> None:

@@ -162,7 +162,7 @@ class _Stage:
         cadence = self._cadences.setdefault(one.room, _Cadence(one.measured_s))
         cadence.heard(one.measured_s)
         self._watch.rooms[one.room].silent_after_s = max(self._silent_after_s, _SILENT_PAUSES * cadence.pause_s)
-        self._watch.hear_in(one.room, f"replay-{one.room}"[:32], "online", "", one.measured_s)
+        self._watch.hear_in(one.room, one.room, "online", "", one.measured_s)
         self._watch.fold(one.room, one.reading, one.measured_s, one.measured_s)
 
     def _room(self, name: str) -> Room:

@@ -211,6 +211,10 @@ class Watch:
         if watched is not None and watched.state.fold(reading, measured_s, arrived_s):
             watched.remember(reading, measured_s)
 
+    def is_lost(self, agent: str) -> bool:
+        """Whether the agent was lost, or said goodbye, and has not been heard since."""
+        return agent in self._lost
+
     def hear(self, agent: str, state: Word, reason: str, now: float) -> None:
         """An agent was born, said goodbye, was lost, or simply sent something."""
         self.hear_in(self._room_of.get(agent, ""), agent, state, reason, now)

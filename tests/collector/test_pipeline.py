@@ -235,7 +235,6 @@ def test_a_birth_that_was_said_before_we_listened_does_not_keep_a_silent_room_al
     assert centre.codes() == ["ROOM_SILENT"]
 
 
-@pytest.mark.xfail(reason="a birth that the broker kept is taken for a sign of life")
 def test_a_stale_birth_after_a_reconnect_ends_no_alert(centre: Centre) -> None:
     centre.run(300)
     centre.run(900, measuring=False)
@@ -305,7 +304,6 @@ def test_a_collector_started_again_takes_no_record_twice_and_misses_none(first: 
     second.close()
 
 
-@pytest.mark.xfail(reason="who spoke before the start is not recalled")
 def test_a_room_that_fell_silent_while_we_were_down_is_noticed_as_soon_as_any(first: Centre, folder: Path) -> None:
     """The broker within our own process forgets all births and Wills when we stop."""
     first.run(600)
@@ -315,7 +313,6 @@ def test_a_room_that_fell_silent_while_we_were_down_is_noticed_as_soon_as_any(fi
     second.close()
 
 
-@pytest.mark.xfail(reason="what agents said last is not recalled")
 def test_a_pc_that_was_switched_off_before_we_stopped_alerts_nobody(first: Centre, folder: Path) -> None:
     first.run(600)
     first.say(State(state="offline", reason="shutdown"))
