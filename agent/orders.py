@@ -1,6 +1,7 @@
 """Takes a plan whole or refuses it whole, and keeps the last good one on disk."""
 
 import hashlib
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -84,5 +85,8 @@ class PlanFile:
     def keep(self, payload: bytes) -> None:
         """Replace it in one step. Raises OSError."""
         draft = self._path.with_suffix(".draft")
-        draft.write_bytes(payload)
+        with draft.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the new name and no content
         draft.replace(self._path)
