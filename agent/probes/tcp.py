@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import socket
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
@@ -12,7 +12,13 @@ from agent.resolving import resolve
 from contract.outcome import Outcome
 from contract.settings import Port, Seconds, Target
 
-UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
+_UNREACHABLE: Final = frozenset(
+    {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
+)
+# Windows' event loop hands on errors of Win32, whose errno is no more than EINVAL.
+_WIN32_TIMEOUT: Final = 121
+_WIN32_REFUSED: Final = frozenset({64, 1225, 1234, 1236})
+_WIN32_UNREACHABLE: Final = frozenset({1231, 1232})
 
 
 class Tcp(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +41,7 @@ class Tcp(msgspec.Struct, frozen=True, kw_only=True):
         return 2 * self.timeout_s
 
     async def measure(self) -> Values:
-        """Connect once. Raises ProbeFailed with REFUSED, TIMEOUT, UNREACHABLE or NO_NAME."""
+        """Connect once. Raises ProbeFailed with REFUSED, TIMEOUT, UNREACHABLE, DENIED or NO_NAME."""
         what = f"tcp {self.address}:{self.port}"
         found = await resolve(self.address, what, self.timeout_s)
         values: Values = {} if found.took_ms is None else {"resolve_ms": found.took_ms}
@@ -52,13 +58,14 @@ class Tcp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def failure_of(error: OSError, what: str, timeout_s: float, values: Values) -> ProbeFailed:
-    """What an error of connecting means."""
-    if isinstance(error, TimeoutError):
+    """What an error of talking to a host means."""
+    by_windows = getattr(error, "winerror", None)
+    if isinstance(error, TimeoutError) or by_windows == _WIN32_TIMEOUT:
         return ProbeFailed(Outcome.TIMEOUT, f"{what}: no answer within {timeout_s:g} s", values)
-    if isinstance(error, ConnectionRefusedError | ConnectionResetError):
+    if isinstance(error, ConnectionError) or by_windows in _WIN32_REFUSED:
         return ProbeFailed(Outcome.REFUSED, f"{what}: connection refused; the host is alive", values)
     if isinstance(error, PermissionError):
         return ProbeFailed(Outcome.DENIED, f"{what}: {error.strerror}", values)
-    if error.errno in UNREACHABLE:
+    if error.errno in _UNREACHABLE or by_windows in _WIN32_UNREACHABLE:
         return ProbeFailed(Outcome.UNREACHABLE, f"{what}: {error.strerror}", values)
     return ProbeFailed(Outcome.BROKEN, f"{what}: {error}", values)

@@ -1,0 +1,251 @@
+"""Echoes over the kernel-stamped socket: on loopback, and in a small network whose hosts answer as a test wants."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import socket
+import statistics
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from agent import icmp
+from agent.echo import LOST, Echo
+from agent.icmp import echo_all, pinger
+from contract.outcome import Outcome
+from tests.support.debian import in_ci, require
+from tests.support.network import (
+    FORBIDDEN,
+    NO_ROUTE,
+    REFUSED_BY_ROUTER,
+    REFUSED_BY_ROUTER_6,
+    ROUTER,
+    ROUTER_6,
+    ROUTER_LINK_LOCAL,
+    SERVER,
+    SERVER_6,
+    Network,
+    reply_to,
+)
+
+FAR: Final = {SERVER: "IPv4", SERVER_6: "IPv6"}
+
+
+@pytest.fixture(autouse=True)
+def _may_ping() -> None:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        with contextlib.suppress(PermissionError):
+            socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP).close()
+            return
+    if in_ci():
+        pytest.fail("no right to send pings")
+    pytest.skip("no right to send pings")
+
+
+@pytest.fixture(params=["raw", "datagram"])
+def line(network: Network, request: pytest.FixtureRequest) -> Network:
+    """The small network, and the PC on either kind of ICMP socket."""
+    if request.param == "datagram":
+        network.allow_datagrams()
+    return network
+
+
+def ping(address: str, *, count: int = 3, spacing_s: float = 0.01, timeout_s: float = 1.0) -> list[Echo]:
+    return asyncio.run(echo_all(address, count, spacing_s, timeout_s, 56))
+
+
+# What is measured
+
+
+def test_with_many_targets_at_once_the_kernels_stamps_are_true_where_the_event_loops_times_are_not() -> None:
+    async def measure() -> tuple[list[float], list[float]]:
+        stamped_s, seen_s = [], []
+        async with pinger(socket.AF_INET) as one:
+
+            async def see(number: int) -> None:
+                began_s = time.perf_counter()
+                echo = await one.echo(f"127.0.0.{number}", 56, 2.0)
+                seen_s.append(time.perf_counter() - began_s)
+                assert echo.rtt_s is not None
+                stamped_s.append(echo.rtt_s)
+
+            await asyncio.gather(*(see(number) for number in range(1, 201)))
+        return stamped_s, seen_s
+
+    stamped_s, seen_s = asyncio.run(measure())
+    assert 0 < statistics.median(stamped_s) < 0.001
+    assert statistics.median(stamped_s) < statistics.median(seen_s) / 5
+    assert all(stamp_s <= loop_s for stamp_s, loop_s in zip(stamped_s, seen_s, strict=True))
+
+
+def test_a_thousand_requests_at_once_overflow_no_buffer() -> None:
+    async def measure() -> list[Echo]:
+        addresses = [f"127.0.{block}.{number}" for block in range(1, 6) for number in range(1, 201)]
+        found = await asyncio.gather(*(echo_all(address, 1, 0.01, 5.0, 56) for address in addresses))
+        return [echo for echoes in found for echo in echoes]
+
+    echoes = asyncio.run(measure())
+    assert len(echoes) == 1000
+    assert [echo for echo in echoes if echo.rtt_s is None] == []
+
+
+@pytest.mark.parametrize("address", FAR, ids=FAR.values())
+def test_a_host_behind_a_router_answers(line: Network, address: str) -> None:
+    echoes = line.pc.do(lambda: ping(address))
+    assert [echo.outcome for echo in echoes] == [Outcome.OK] * 3
+    assert all(echo.rtt_s is not None and 0 < echo.rtt_s < 1 for echo in echoes)
+
+
+def test_an_address_of_the_own_cable_is_pinged_through_it(line: Network) -> None:
+    echoes = line.pc.do(lambda: ping(ROUTER_LINK_LOCAL))
+    assert [echo.outcome for echo in echoes] == [Outcome.OK] * 3
+
+
+def test_an_answer_that_came_in_time_counts_though_the_program_was_busy() -> None:
+    async def measure() -> Echo:
+        async with pinger(socket.AF_INET) as one:
+            asking = asyncio.create_task(one.echo("127.0.0.1", 56, 0.1))
+            await asyncio.sleep(0)
+            time.sleep(0.3)  # noqa: ASYNC251 - the loop must stand still
+            return await asking
+
+    echo = asyncio.run(measure())
+    assert echo.rtt_s is not None
+    assert echo.rtt_s < 0.1
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        (REFUSED_BY_ROUTER, f"{ROUTER} says: Destination host unreachable"),
+        (REFUSED_BY_ROUTER_6, f"{ROUTER_6} says: No route to destination"),
+        (NO_ROUTE, "Network is unreachable"),
+    ],
+    ids=["a router, IPv4", "a router, IPv6", "the PC itself"],
+)
+def test_who_says_that_a_host_is_unreachable_is_told(line: Network, address: str, told: str) -> None:
+    assert line.pc.do(lambda: ping(address, count=2)) == [Echo(None, Outcome.UNREACHABLE, told)] * 2
+
+
+def test_a_loop_of_routers_is_told(line: Network) -> None:
+    line.router.ip("route add 10.213.7.0/24 via 10.213.2.2")
+    line.server.set(ipv4__ip_forward="1")
+    (echo,) = line.pc.do(lambda: ping("10.213.7.7", count=1))
+    assert (echo.rtt_s, echo.outcome) == (None, Outcome.UNREACHABLE)
+    assert echo.told.endswith(" says: Time to live exceeded")
+
+
+def test_what_the_pc_forbids_is_denied(line: Network) -> None:
+    assert line.pc.do(lambda: ping(FORBIDDEN, count=1)) == [Echo(None, Outcome.DENIED, "Permission denied")]
+
+
+def test_a_pc_without_the_right_to_ping_says_how_to_get_it(network: Network) -> None:
+    powerless = (require("setpriv"), "--bounding-set=-net_raw", "--inh-caps=-net_raw")
+    asked = (sys.executable, "-m", "agent", "probe", "ping", "--target", "127.0.0.1", "--json")
+    said = json.loads(network.pc.run(*powerless, *asked))
+    assert said["outcome"] == "denied"
+    assert said["detail"] == (
+        "ping: no right to send pings: give the program CAP_NET_RAW, or run sysctl -w "
+        'net.ipv4.ping_group_range="0 2147483647"'
+    )
+
+
+def test_every_fourth_packet_lost_is_lost_exactly(line: Network) -> None:
+    line.router.nft("""
+        add table ip t
+        add chain ip t through { type filter hook forward priority 0; }
+        add rule ip t through icmp type echo-request numgen inc mod 4 == 0 drop
+    """)
+    echoes = line.pc.do(lambda: ping(SERVER, count=8, timeout_s=0.5))
+    assert [echo == LOST for echo in echoes] == [True, False, False, False] * 2
+
+
+def test_a_late_answer_is_lost_and_is_not_taken_for_the_next_ones(line: Network) -> None:
+    def late(request: bytes) -> Iterator[bytes]:
+        time.sleep(0.3)
+        yield reply_to(request)
+
+    with line.server.answering(late):
+        assert line.pc.do(lambda: ping(SERVER, count=2, spacing_s=0.5, timeout_s=0.15)) == [LOST] * 2
+
+
+def test_duplicates_change_nothing(line: Network) -> None:
+    with line.server.answering(lambda request: [reply_to(request)] * 3):
+        echoes = line.pc.do(lambda: ping(SERVER, count=5))
+    assert [echo.outcome for echo in echoes] == [Outcome.OK] * 5
+
+
+def test_an_answer_to_somebody_elses_request_is_none(line: Network) -> None:
+    with line.server.answering(lambda request: [reply_to(request, payload=bytes(len(request) - 8))]):
+        assert line.pc.do(lambda: ping(SERVER, count=2, timeout_s=0.2)) == [LOST] * 2
+
+
+def test_an_answer_with_ip_options_is_read(line: Network) -> None:
+    with line.server.answering(lambda request: [reply_to(request)], options=b"\x01\x01\x01\x00"):
+        echoes = line.pc.do(lambda: ping(SERVER))
+    assert [echo.outcome for echo in echoes] == [Outcome.OK] * 3
+
+
+def test_a_flood_of_foreign_answers_does_not_push_ours_out_of_the_buffer(line: Network) -> None:
+    async def measure() -> Echo:
+        async with pinger(socket.AF_INET) as one:
+            foreign = reply_to(b"\x08\0\0\0" + struct.pack("!HH", one._identifier ^ 1, 1) + bytes(56))
+            with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as stranger:
+                for _ in range(5000):  # many times what an ordinary buffer holds
+                    stranger.sendto(foreign, ("127.0.0.1", 0))
+            return await one.echo("127.0.0.1", 56, 1.0)
+
+    assert line.pc.do(lambda: asyncio.run(measure())).outcome is Outcome.OK
+
+
+# Sockets, loops and clocks
+
+
+def test_an_idle_pinger_holds_no_socket_and_many_share_one() -> None:
+    async def measure() -> list[bool]:
+        one = pinger(socket.AF_INET)
+        seen = [one.is_open]
+        both = asyncio.gather(*(echo_all(f"127.0.0.{number}", 2, 0.05, 1.0, 56) for number in (1, 2)))
+        await asyncio.sleep(0.03)
+        seen += [one.is_open, pinger(socket.AF_INET) is one]
+        await both
+        return [*seen, one.is_open]
+
+    assert asyncio.run(measure()) == [False, True, True, False]
+
+
+def test_a_ping_that_is_given_up_leaves_nothing_behind() -> None:
+    async def measure() -> tuple[bool, int]:
+        one = pinger(socket.AF_INET)
+        asking = asyncio.create_task(echo_all("127.0.0.1", 100, 0.05, 1.0, 56))
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asking
+        return one.is_open, len(one._waiting)
+
+    assert asyncio.run(measure()) == (False, 0)
+
+
+def test_each_event_loop_has_a_pinger_of_its_own_which_goes_with_it() -> None:
+    for _ in range(3):
+        assert [echo.outcome for echo in ping("127.0.0.1")] == [Outcome.OK] * 3
+    gc.collect()
+    assert len(icmp._pingers) == 0
+
+
+def test_a_moment_is_put_on_the_steady_clock_unless_the_wall_clock_was_stepped() -> None:
+    began_s = time.perf_counter()
+    moment_s = icmp._on_the_steady_clock(time.time(), began_s)
+    assert moment_s is not None
+    assert began_s - 1e-6 <= moment_s <= time.perf_counter()
+    assert icmp._on_the_steady_clock(time.time() + 3600, began_s) is None  # the clock was put back since
+    assert icmp._on_the_steady_clock(time.time() - 3600, began_s) is None  # or forward
