@@ -93,10 +93,11 @@ class SpoolDamaged(sqlite3.DatabaseError):
 
 
 class _EpochFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a spool remembers of an epoch. Its records have the numbers above `base`, up to the next one's base."""
+    """What a spool remembers of an epoch. Its records have the numbers above `base`, up to `end`."""
 
     epoch: str
     base: int
+    end: int | None = None  # None for the present one; the next may have gone before it, so its base does not tell
     acked_upto: int = 0  # by its own numbers, which begin at 1
     made_count: int = 0
     dropped_count: int = 0
@@ -126,8 +127,12 @@ class Epoch:
     def __init__(self, spool: "Spool", facts: _EpochFacts) -> None:
         self._spool = spool
         self.facts = facts
-        self.end: int | None = None  # the base of the next epoch; None for the present one
         self.low_seq: int | None = None  # of its lowest record, by the whole spool's numbers
+
+    @property
+    def end(self) -> int | None:
+        """Its last number by the whole spool's numbers; None for the present one."""
+        return self.facts.end
 
     @property
     def epoch(self) -> str:
@@ -268,14 +273,14 @@ class Spool:
 
     def _open_epochs(self, boot: str, mono_s: float) -> None:
         """Know the epochs that still hold something, and go on with the last if it is of this very boot."""
-        self.epochs: list[Epoch] = []
-        for facts in self._facts.epochs:
-            self._append_epoch(Epoch(self, facts))
+        self.epochs: list[Epoch] = [Epoch(self, facts) for facts in self._facts.epochs]
         if not self.epochs or not self._is_of(boot, mono_s):
             self.epochs = [
                 epoch for epoch in self.epochs if epoch.facts.base < self.last_seq
             ]  # the rest never held any
-            self._append_epoch(Epoch(self, _EpochFacts(epoch=secrets.token_hex(8), base=self.last_seq)))
+            if self.epochs and self.present.end is None:
+                self.present.facts = msgspec.structs.replace(self.present.facts, end=self.last_seq)
+            self.epochs.append(Epoch(self, _EpochFacts(epoch=secrets.token_hex(8), base=self.last_seq)))
         for epoch in self.epochs:
             self._find_low(epoch)
         self._forget_empty()
@@ -288,11 +293,6 @@ class Spool:
         taken = _Row._make(row).record(_key(self._facts.name)).taken
         # Some PCs name a boot by the second at which it began: a clock that runs backwards tells two of them apart.
         return taken.boot == boot and taken.mono_s <= mono_s
-
-    def _append_epoch(self, epoch: Epoch) -> None:
-        if self.epochs:
-            self.epochs[-1].end = epoch.facts.base
-        self.epochs.append(epoch)
 
     def _find_low(self, epoch: Epoch) -> None:
         span = (epoch.facts.base, epoch.last_seq)
@@ -708,7 +708,7 @@ def _stat(db: sqlite3.Connection, facts: _Facts) -> SpoolStat:
     count, used_bytes = db.execute(
         "SELECT count(*), coalesce(sum(length(body)), 0) + count(*) * ? FROM record", (_ROW_OVERHEAD_BYTES,)
     ).fetchone()
-    ends = [*(one.base for one in facts.epochs[1:]), facts.next_seq - 1]
+    ends = [facts.next_seq - 1 if one.end is None else one.end for one in facts.epochs]
     waiting_count = sum(
         db.execute(
             "SELECT count(*) FROM record WHERE seq > ? AND seq <= ?", (one.base + one.acked_upto, end)

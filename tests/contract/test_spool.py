@@ -223,6 +223,22 @@ def test_an_epoch_goes_with_its_last_record(tmp_path: Path) -> None:
     assert (len(again.epochs), again.last_seq) == (1, 2)
 
 
+def test_an_epoch_ends_where_it_ended_also_when_the_next_has_gone_before_it(tmp_path: Path) -> None:
+    for boot in ("first", "second", "third"):
+        spool = open_spool(tmp_path / "spool.db", boot=boot, max_age_s=1e9)
+        for number in range(5):
+            spool.put(a_record(number, boot=boot), mono_s=0.0)
+        spool.close()
+    spool = open_spool(tmp_path / "spool.db", boot="third")
+    first, second, _ = spool.epochs
+    second.acknowledge(5, mono_s=8 * 86400.0)
+    assert [epoch.epoch for epoch in spool.epochs] == [first.epoch, spool.present.epoch]
+    spool.close()
+    again = open_spool(tmp_path / "spool.db", boot="fourth")
+    assert [(epoch.low, epoch.next_seq) for epoch in again.epochs] == [(1, 6), (1, 6), (1, 1)]
+    assert again.stat().waiting_count == 10
+
+
 def test_room_is_made_by_what_was_delivered_then_by_the_oldest_and_the_last_of_an_epoch_goes_last(
     tmp_path: Path,
 ) -> None:
