@@ -166,8 +166,7 @@ class Pinger:
             return _unsent(error)
         loop = asyncio.get_running_loop()
         sent_s = _on_the_steady_clock(request.time, began_s) or began_s
-        destination = socket.inet_pton(self._family, address.partition("%")[0])
-        waiting = _Waiting(nonce, destination, sent_s, timeout_s, loop.create_future())
+        waiting = _Waiting(nonce, _packed(self._family, address), sent_s, timeout_s, loop.create_future())
         self._waiting[number] = waiting
         if number % _SENT_BEFORE_TAKING == 0:
             self._receive()  # hundreds of targets at once answer before the event loop looks: the buffer is not endless
@@ -204,16 +203,18 @@ class Pinger:
         """What routers said, from a datagram socket's queue of errors: our own request, and beside it the answer."""
         while True:
             try:
-                request, ancillary, _, _ = opened.sock.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
+                request, ancillary, _, destination = opened.sock.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
             except OSError:
                 return
             for level, kind, content in ancillary:
                 if (level, kind) == _RECVERR[self._family]:
                     _, origin, told, code, _, _ = _EXTENDED_ERROR.unpack_from(content)
                     if origin in _FROM_ICMP:
-                        # As it came over the wire, less the quoted IP header.
-                        message = bytes([told, code, 0, 0, 0, 0, 0, 0]) + bytes(opened.QUOTED_BYTES) + request
-                        self._take(opened, message, _offender(self._family, content[_EXTENDED_ERROR.size :]), 0.0)
+                        # As it came over the wire; of the quoted IP header only the destination is of interest.
+                        head = bytes([told, code, 0, 0, 0, 0, 0, 0])
+                        quoted = _packed(self._family, destination[0]).rjust(opened.QUOTED_BYTES, b"\0")
+                        source = _offender(self._family, content[_EXTENDED_ERROR.size :])
+                        self._take(opened, head + quoted + request, source, 0.0)
 
     def _take(self, opened: _Socket4 | _Socket6, message: bytes, source: str, stamp_s: float) -> None:
         reply = opened.parse(message, source)
@@ -226,13 +227,11 @@ class Pinger:
             arrived_s = _on_the_steady_clock(stamp_s, waiting.sent_s) or time.perf_counter()
             rtt_s = arrived_s - waiting.sent_s
             _finish(waiting, Echo(rtt_s) if rtt_s <= waiting.timeout_s else LOST)
-        elif reply.type in opened.TOLD:
-            quoted = body[8 : 8 + opened.QUOTED_BYTES]
-            if not opened.is_privileged or quoted[-len(waiting.destination) :] == waiting.destination:
-                try:
-                    reply.raise_for_status()
-                except ICMPError as error:
-                    _finish(waiting, Echo(None, Outcome.UNREACHABLE, f"{source} says: {error}"))
+        elif reply.type in opened.TOLD and body[8 : 8 + opened.QUOTED_BYTES].endswith(waiting.destination):
+            try:
+                reply.raise_for_status()
+            except ICMPError as error:
+                _finish(waiting, Echo(None, Outcome.UNREACHABLE, f"{source} says: {error}"))
 
 
 def _finish(waiting: _Waiting, echo: Echo) -> None:
@@ -270,6 +269,10 @@ def _with_plain_header(opened: _Socket4 | _Socket6, message: bytes) -> bytes:
     if isinstance(opened, _Socket4) and opened.is_privileged and message:
         return message[max(0, (message[0] & 0x0F) * 4 - 20) :]
     return message
+
+
+def _packed(family: socket.AddressFamily, address: str) -> bytes:
+    return socket.inet_pton(family, address.partition("%")[0])
 
 
 def _offender(family: socket.AddressFamily, address: bytes) -> str:

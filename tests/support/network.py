@@ -212,8 +212,13 @@ def _join(cable: str, one: _End, other: _End) -> None:
 
 def reply_to(request: bytes, *, payload: bytes | None = None) -> bytes:
     """The echo reply to an ICMPv4 echo request, with its own payload or another."""
-    body = request[4:8] + (request[8:] if payload is None else payload)
-    return b"\0\0" + struct.pack("!H", _checksum(b"\0\0\0\0" + body)) + body
+    return icmp_message(0, 0, request[4:8] + (request[8:] if payload is None else payload))
+
+
+def icmp_message(kind: int, code: int, rest: bytes) -> bytes:
+    """An ICMPv4 message; `rest` is all behind its checksum."""
+    head = bytes([kind, code])
+    return head + struct.pack("!H", _checksum(head + b"\0\0" + rest)) + rest
 
 
 def _checksum(message: bytes) -> int:
