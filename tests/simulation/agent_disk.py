@@ -164,7 +164,6 @@ class MemorySpool:
                 if epoch.rows[seq][0] >= life_s:
                     return
                 self._drop(epoch, seq)
-        self._forget_empty()
 
     def _drop_oldest(self) -> bool:
         for epoch in self.epochs:
@@ -179,7 +178,6 @@ class MemorySpool:
     def _drop_some(self, epoch: MemoryEpoch, upto: int) -> bool:
         for seq in range(epoch.low, min(upto, epoch.low + _DROP_AT_ONCE - 1) + 1):
             self._drop(epoch, seq)
-        self._forget_empty()
         return True
 
     def _drop(self, epoch: MemoryEpoch, seq: int) -> None:
@@ -187,6 +185,7 @@ class MemorySpool:
         self.used_bytes -= size
         if seq > epoch.acked_upto:
             epoch.dropped_count += len(record.readings)
+        self._forget_empty()
 
     def _forget_empty(self) -> None:
         self.epochs = [epoch for epoch in self.epochs if epoch.rows or epoch is self.epochs[-1]]
@@ -275,6 +274,7 @@ class SqliteDisk:
         """The real one does not; what it would mean is shown by the model."""
 
     def freeze(self) -> None:
+        shutil.rmtree(self._folder / "frozen", ignore_errors=True)
         _copy(self._now(), self._folder / "frozen")
 
     def thaw(self) -> None:

@@ -27,6 +27,7 @@ from tests.simulation.truth import Key, Truth
 
 _BACKUPS_KEPT = 4
 _LOOP_S = 1.0
+_WRITES_BETWEEN_REFUSALS = 8
 _STEP_S = 2.0
 
 
@@ -160,6 +161,9 @@ class MemoryJournal:
 
     def save_word(self, word: Word) -> None:
         """Not looked at here."""
+
+    def last_words(self) -> list[Word]:
+        return []
 
     def save_twin(self, twin: Twin) -> None:
         raise AssertionError(f"there is one PC of each name, and yet a twin was seen: {twin}")
@@ -323,6 +327,7 @@ class Centre:
         """How far our own clock is ahead of the truth."""
         self.busy_s = (0.002, 0.05)
         self.journal_refuses = False
+        self._writes_left = 0
         self._view = _registry_of(agents)
         self._pipeline: Pipeline | None = None
         self._life = 0
@@ -470,7 +475,10 @@ class Centre:
         self._maybe_die()
         if self.journal_refuses:
             self._truth.disturb_all()
-            raise sqlite3.OperationalError("database or disk is full")
+            self._writes_left -= 1
+            if self._writes_left < 0:
+                self._writes_left = self._chance.randrange(_WRITES_BETWEEN_REFUSALS)
+                raise sqlite3.OperationalError("database or disk is full")
 
     def _maybe_die(self) -> None:
         if self._crossings_left is not None:

@@ -19,7 +19,7 @@ START_S: Final = 1_795_478_400.0  # 2026-11-24 00:00 UTC
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86400.0
 _DRAIN_STEP_S: Final = 317.0  # no multiple of a tick, whose record would always be under way
-_DRAIN_LEAST_S: Final = 2 * _HOUR_S
+_DRAIN_LEAST_S: Final = 2700.0  # three times what resending may wait
 _WALLS_S: Final = (1_136_073_600.0, BIOS_WALL_S, 1_767_225_600.0, 2_114_380_800.0)  # 2006, 2009, 2026, 2037
 
 
@@ -350,12 +350,14 @@ class World:
     def _drain(self) -> None:
         """Let everything arrive, in a bounded time: that of the slowest pace, and of what resending may wait."""
         began_s = self._engine.now_s
-        most_s = _DRAIN_LEAST_S + max(pc.held_bytes() * 8 / pc.habits.backlog_bps for pc in self._pcs) * 1.5
+        tick_s = max(pc.habits.tick_s for pc in self._pcs)
+        bytes_s = max(pc.held_bytes() * 8 / pc.habits.backlog_bps for pc in self._pcs)
+        most_s = _DRAIN_LEAST_S + 2 * tick_s + 1.5 * bytes_s
         while self._engine.now_s < began_s + most_s:
             self._engine.run_until(self._engine.now_s + _DRAIN_STEP_S)
             self._centre.start()  # a death that was due may have come only now
             # An agent hears of a collector that was put back with its next record.
-            may_end = self._engine.now_s > began_s + 2 * max(pc.habits.tick_s for pc in self._pcs)
+            may_end = self._engine.now_s > began_s + 2 * tick_s
             if may_end and self._truth.undelivered() == 0:
                 return
         self._truth.not_drained(most_s)
