@@ -230,9 +230,10 @@ def _aim(target: str, fields: set[str]) -> dict[str, object]:
     if "url" in fields:
         aimed["url"] = target if "://" in target else f"http://{target}"
     elif "address" in fields:
-        match = re.fullmatch(r"(.+):([0-9]+)", target)
-        if match and "port" in fields and ":" not in match[1]:
-            aimed |= {"address": match[1], "port": int(match[2])}
+        match = re.fullmatch(r"\[(.+)\](?::([0-9]+))?|([^:]+):([0-9]+)", target)
+        host, port = (match[1] or match[3], match[2] or match[4]) if match else (target, None)
+        if port is None or "port" in fields:
+            aimed |= {"address": host} | ({"port": int(port)} if port else {})
         else:
             aimed["address"] = target
     elif "name_wanted" in fields:

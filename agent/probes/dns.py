@@ -5,22 +5,26 @@ import ipaddress
 import secrets
 import socket
 import struct
+import sys
 from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
 
 from agent.probe import ProbeFailed, Value, Values
 from agent.probes.tcp import failure_of
-from agent.resolving import resolve
+from agent.resolving import resolve, resolve_all
 from contract.outcome import Outcome
 from contract.settings import Port, Seconds, Target
 
 _TYPES: Final = {"A": (1, 4), "AAAA": (28, 16)}
+_FAMILIES: Final = {"A": socket.AF_INET, "AAAA": socket.AF_INET6}
 _CLASS_IN: Final = 1
 _QUERY: Final = 0x0100  # recursion desired
+_RECVERR: Final = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
+"""Linux's option, which Python's socket module lacks."""
 _IS_ANSWER: Final = 0x8000
+_RCODE_BITS: Final = 0x0F
 _TRUNCATED: Final = 0x0200
-_NXDOMAIN: Final = 3
 _RCODES: Final = {1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 _HEAD: Final = struct.Struct("!HHHHHH")
 _RECORD: Final = struct.Struct("!HHIH")
@@ -34,7 +38,8 @@ class Dns(msgspec.Struct, frozen=True, kw_only=True):
 
     With `server` that server is asked, twice within the time limit when it stays silent; without it the PC's own
     resolver, which may answer from its cache. `expect` are addresses that may come: anything else, and somebody tampers
-    with names (`expected_bool` 0). NXDOMAIN is NO_NAME; an answer that says it cannot answer is DENIED or BROKEN.
+    with names (`expected_bool` 0). NXDOMAIN is NO_NAME, and so is SERVFAIL, which a resolver says that cannot reach the
+    internet itself: the name does not resolve for this room. A server that refuses us is DENIED.
     """
 
     name_wanted: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
@@ -46,7 +51,7 @@ class Dns(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: Annotated[Seconds, msgspec.Meta(ge=0.1, le=30)] = 3.0
 
     values: ClassVar[tuple[Value, ...]] = (
-        Value("answer_ms", "From the question to the answer."),
+        Value("answer_ms", "From the first question to the answer, also when a second was needed."),
         Value("answers_count", "Addresses in the answer."),
         Value(
             "rcode_code", "The server's answer code (RFC 1035 4.1.1): 0 no error, 2 failure, 3 no such name, 5 refused."
@@ -86,11 +91,11 @@ class Dns(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _ask_system(self) -> Values:
         what = f"dns {self.name_wanted}"
-        found = await resolve(self.name_wanted, what, self.timeout_s)
-        values: Values = {"answers_count": 1}
-        if found.took_ms is not None:
-            values["answer_ms"] = found.took_ms
-        return self._compared(what, values, [found.address])
+        found = await resolve_all(self.name_wanted, what, self.timeout_s, _FAMILIES[self.kind])
+        values: Values = {"answers_count": len(found)}
+        if found[0].took_ms is not None:
+            values["answer_ms"] = found[0].took_ms
+        return self._compared(what, values, [one.address for one in found])
 
     def _compared(self, what: str, values: Values, addresses: list[str]) -> Values:
         if not addresses:
@@ -115,6 +120,9 @@ class Dns(msgspec.Struct, frozen=True, kw_only=True):
         transport, listener = await loop.create_datagram_endpoint(
             lambda: _Listener(query, loop), remote_addr=(address, self.port), family=family
         )
+        if sys.platform == "linux":
+            # Else Linux keeps a router's "host unreachable" to itself, and the question ends as a timeout.
+            transport.get_extra_info("socket").setsockopt(*_RECVERR[family], 1)
         try:
             transport.sendto(query)
             try:
@@ -167,32 +175,33 @@ class _Listener(asyncio.DatagramProtocol):
 
 
 def _is_answer_to(data: bytes, query: bytes) -> bool:
-    """The same number and, unless the server could not even read it, the same question, in the same letters."""
+    """The same number and the same question, which a server may leave out that could not read it.
+
+    Its letters may come back in the other case: some cheap routers do that.
+    """
     if len(data) < _HEAD.size or data[:2] != query[:2] or not int.from_bytes(data[2:4], "big") & _IS_ANSWER:
         return False
-    questions_count = int.from_bytes(data[4:6], "big")
-    return questions_count == 0 or data[_HEAD.size : len(query)] == query[_HEAD.size :]
+    if data[4:6] == b"\0\0":
+        return data[3] & _RCODE_BITS != 0
+    return data[_HEAD.size : len(query)].lower() == query[_HEAD.size :].lower()
 
 
 def _query(number: int, name: str, kind: str) -> bytes:
-    """The question as a message. Letters are in random case, which an answer must repeat: harder to forge."""
+    """The question as a message. Raises ProbeFailed for what can be no name."""
     try:
         labels = name.rstrip(".").encode("idna").split(b".")
     except UnicodeError:
         labels = []
     if not labels or not all(0 < len(label) <= _LABEL_MAX_BYTES for label in labels):
         raise ProbeFailed(Outcome.NO_NAME, f"dns {name}: this can be no name")
-    mixed = [
-        bytes(byte ^ 0x20 if chr(byte).isalpha() and secrets.randbelow(2) else byte for byte in one) for one in labels
-    ]
-    question = b"".join(bytes([len(label)]) + label for label in mixed) + b"\0"
+    question = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
     return _HEAD.pack(number, _QUERY, 1, 0, 0, 0) + question + struct.pack("!HH", _TYPES[kind][0], _CLASS_IN)
 
 
 def _read(data: bytes, begins_at: int, kind: str) -> _Answer:
     """The addresses in an answer whose question has been looked at. Raises _Nonsense."""
     _, flags, questions_count, answers_count, _, _ = _HEAD.unpack_from(data)
-    rcode = flags & 0x000F
+    rcode = flags & _RCODE_BITS
     if rcode:
         return _Answer(rcode, [], 0)
     place = begins_at if questions_count else _HEAD.size
@@ -219,6 +228,8 @@ def _after_name(data: bytes, place: int) -> int:
         length = data[place]
         if length >= _POINTER:
             return place + 2
+        if length > _LABEL_MAX_BYTES:
+            break
         place += 1 + length
         if length == 0:
             return place
@@ -226,7 +237,7 @@ def _after_name(data: bytes, place: int) -> int:
 
 
 def _outcome_of(rcode: int) -> Outcome:
-    if rcode == _NXDOMAIN:
+    if _RCODES.get(rcode) in ("NXDOMAIN", "SERVFAIL"):
         return Outcome.NO_NAME
     return Outcome.DENIED if _RCODES.get(rcode) == "REFUSED" else Outcome.BROKEN
 

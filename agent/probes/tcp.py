@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 from typing import Annotated, ClassVar, Final
 
@@ -60,12 +61,14 @@ class Tcp(msgspec.Struct, frozen=True, kw_only=True):
 def failure_of(error: OSError, what: str, timeout_s: float, values: Values) -> ProbeFailed:
     """What an error of talking to a host means."""
     by_windows = getattr(error, "winerror", None)
+    # The event loop puts words of its own where the system's stood.
+    reason = str(error) if by_windows or error.errno is None else os.strerror(error.errno)
     if isinstance(error, TimeoutError) or by_windows == _WIN32_TIMEOUT:
         return ProbeFailed(Outcome.TIMEOUT, f"{what}: no answer within {timeout_s:g} s", values)
     if isinstance(error, ConnectionError) or by_windows in _WIN32_REFUSED:
         return ProbeFailed(Outcome.REFUSED, f"{what}: connection refused; the host is alive", values)
     if isinstance(error, PermissionError):
-        return ProbeFailed(Outcome.DENIED, f"{what}: {error.strerror}", values)
+        return ProbeFailed(Outcome.DENIED, f"{what}: {reason}", values)
     if error.errno in _UNREACHABLE or by_windows in _WIN32_UNREACHABLE:
-        return ProbeFailed(Outcome.UNREACHABLE, f"{what}: {error.strerror}", values)
-    return ProbeFailed(Outcome.BROKEN, f"{what}: {error}", values)
+        return ProbeFailed(Outcome.UNREACHABLE, f"{what}: {reason}", values)
+    return ProbeFailed(Outcome.BROKEN, f"{what}: {reason}", values)

@@ -18,7 +18,8 @@ import pytest
 
 import dev
 from agent.app import program_version
-from agent.cli import EXIT_SETTINGS, main
+from agent.cli import EXIT_SETTINGS, _make_probe, main
+from agent.probes.dns import Dns
 from collector.broker import EmbeddedBroker
 from contract.catalogue import say
 from contract.moment import Moment
@@ -82,6 +83,29 @@ def test_a_failure_is_a_reading_too(capsys: CaptureText) -> None:
     line = json.loads(capsys.readouterr().out)
     assert line["outcome"] == Outcome.REFUSED
     assert line["detail"] == f"tcp {LOOPBACK}:{port}: connection refused; the host is alive"
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "settings"),
+    [
+        ("ping", "::1", {"target": "1", "address": "::1"}),
+        ("ping", "[::1]", {"target": "1", "address": "::1"}),
+        ("ping", "gateway", {"target": "gateway", "address": "gateway"}),
+        ("tcp", "codec:1720", {"target": "codec:1720", "address": "codec", "port": 1720}),
+        ("tcp", "[2001:db8::1]:443", {"target": "2001:db8::1-:443", "address": "2001:db8::1", "port": 443}),
+        ("http", "zoom.us", {"target": "zoom.us", "url": "http://zoom.us"}),
+        ("http", "https://zoom.us/", {"target": "zoom.us", "url": "https://zoom.us/"}),
+        ("dns", "zoom.us", {"target": "dns", "name_wanted": "zoom.us"}),
+    ],
+)
+def test_a_target_is_what_each_probe_takes_it_for(name: str, target: str, settings: dict[str, object]) -> None:
+    probe = _make_probe(name, target, [])
+    assert {field: getattr(probe, field) for field in settings} == settings
+
+
+def test_a_name_is_asked_of_the_server_that_is_set() -> None:
+    probe = _make_probe("dns", "zoom.us", ["server=127.0.0.1", "port=5353"])
+    assert probe == Dns(name_wanted="zoom.us", server="127.0.0.1", port=5353)
 
 
 def test_a_wrong_setting_of_a_probe_is_told(capsys: CaptureText) -> None:

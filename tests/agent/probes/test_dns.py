@@ -1,17 +1,23 @@
 """The dns probe against servers of the test's making, right ones and others."""
 
 import asyncio
+import contextlib
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.probe import ProbeFailed, Values
+from agent.probes import dns
 from agent.probes.dns import Dns
 from contract.outcome import Outcome
 from deploy.demo.lesson_server import LESSON_NAME, start_dns
+from tests.support.network import FORBIDDEN, NO_ROUTE, REFUSED_BY_ROUTER, Network
 
 Answer = Callable[[bytes], list[bytes]]
 
@@ -100,7 +106,7 @@ def test_addresses_that_were_not_expected_show(expect: tuple[str, ...], expected
     ("flags", "outcome", "said"),
     [
         (0x8183, Outcome.NO_NAME, "NXDOMAIN"),
-        (0x8182, Outcome.BROKEN, "SERVFAIL"),
+        (0x8182, Outcome.NO_NAME, "SERVFAIL"),
         (0x8185, Outcome.DENIED, "REFUSED"),
         (0x8189, Outcome.BROKEN, "9"),
     ],
@@ -153,9 +159,10 @@ def test_a_port_where_nobody_listens_is_refused() -> None:
         lambda query: bytes([query[0] ^ 1]) + answer(query, "6.6.6.6")[1:],
         lambda query: answer(query[:12] + b"\3bad\3com\0\0\1\0\1", "6.6.6.6"),
         lambda query: query,
+        lambda query: query[:2] + b"\x81\x80" + bytes(8),
         lambda _query: b"\0",
     ],
-    ids=["another number", "another question", "our own question", "noise"],
+    ids=["another number", "another question", "our own question", "no question and no error", "noise"],
 )
 def test_forged_answers_are_passed_over(forge: Callable[[bytes], bytes]) -> None:
     values = ask(lambda query: [forge(query), answer(query, "203.0.113.1", "203.0.113.2")])
@@ -168,8 +175,9 @@ def test_forged_answers_are_passed_over(forge: Callable[[bytes], bytes]) -> None
         lambda good: good[:-3],
         lambda good: good[:6] + b"\0\x09" + good[8:],
         lambda good: good[:12] + good[12:].replace(b"\xc0\x0c", b"\x3f\x0c"),
+        lambda good: good[:12] + good[12:].replace(b"\xc0\x0c", b"\x41" + b"a" * 65 + b"\0"),
     ],
-    ids=["cut short", "fewer records than it says", "a name without an end"],
+    ids=["cut short", "fewer records than it says", "a name without an end", "a label longer than any"],
 )
 def test_an_answer_that_makes_no_sense_is_broken_and_no_crash(spoil: Callable[[bytes], bytes]) -> None:
     found, detail, _ = failing(lambda: ask(lambda query: [spoil(answer(query, "203.0.113.1"))]))
@@ -184,6 +192,34 @@ def test_a_loop_of_pointers_holds_nobody() -> None:
     assert ask(loop)["answers_count"] == 1
 
 
+@given(st.binary(max_size=200))
+def test_no_bytes_hold_or_break_the_reader(noise: bytes) -> None:
+    head = b"\0\1\x81\x80\0\1\xff\xff\0\0\0\0"
+    with contextlib.suppress(dns._Nonsense):
+        dns._read(head + noise, 12, "A")
+
+
+def test_a_server_that_answers_in_other_letters_is_believed() -> None:
+    values = ask(lambda query: [answer(query.replace(b"zoom", b"ZOOM"), "203.0.113.1")])
+    assert values["answers_count"] == 1
+
+
+def test_a_server_that_could_not_even_read_the_question_is_broken() -> None:
+    found, detail, _ = failing(lambda: ask(lambda query: [query[:2] + b"\x81\x81" + bytes(8)]))
+    assert (found, detail) == (Outcome.BROKEN, "dns zoom.us at 127.0.0.1: FORMERR")
+
+
+def test_aliases_are_no_addresses_and_addresses_of_ipv6_are_asked_for_by_their_kind() -> None:
+    def aliased(query: bytes) -> list[bytes]:
+        assert query[-4:] == b"\0\x1c\0\1"
+        alias = struct.pack("!HHHIH", 0xC00C, 5, 1, 5, 2) + b"\xc0\x0c"
+        address = struct.pack("!HHHIH", 0xC00C, 28, 1, 60, 16) + bytes(15) + b"\1"
+        return [query[:2] + b"\x81\x80\0\1\0\2\0\0\0\0" + query[12:] + alias + address]
+
+    values = ask(aliased, kind="AAAA", expect=("0:0::1",))
+    assert (values["answers_count"], values["ttl_min_s"], values["expected_bool"]) == (1, 60.0, 1)
+
+
 def test_a_truncated_answer_is_asked_for_again_over_tcp() -> None:
     values = ask(
         lambda query: [answer(query, flags=0x8380)],
@@ -192,21 +228,58 @@ def test_a_truncated_answer_is_asked_for_again_over_tcp() -> None:
     assert values["answers_count"] == 100
 
 
+@pytest.mark.parametrize(
+    ("tcp", "outcome", "said"),
+    [
+        (None, Outcome.REFUSED, "connection refused; the host is alive"),
+        (
+            lambda query: bytes([query[0] ^ 1]) + answer(query, "6.6.6.6")[1:],
+            Outcome.BROKEN,
+            "an answer that makes no sense: over TCP it answers something else",
+        ),
+        (lambda query: query[:3], Outcome.BROKEN, "an answer that makes no sense: over TCP it answers something else"),
+    ],
+    ids=["nobody", "another number", "cut short"],
+)
+def test_a_server_that_fails_over_tcp_is_told(
+    tcp: Callable[[bytes], bytes] | None, outcome: Outcome, said: str
+) -> None:
+    found, detail, _ = failing(lambda: ask(lambda query: [answer(query, flags=0x8380)], tcp=tcp))
+    assert (found, detail) == (outcome, f"dns zoom.us at 127.0.0.1: {said}")
+
+
+@pytest.mark.parametrize(
+    ("server", "outcome", "said"),
+    [
+        (NO_ROUTE, Outcome.UNREACHABLE, "Network is unreachable"),
+        (REFUSED_BY_ROUTER, Outcome.UNREACHABLE, "No route to host"),
+        (FORBIDDEN, Outcome.DENIED, "Permission denied"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_says_why(network: Network, server: str, outcome: Outcome, said: str) -> None:
+    found, detail, _ = failing(lambda: network.pc.do(lambda: asyncio.run(probe(53, server=server).measure())))
+    assert (found, detail) == (outcome, f"dns zoom.us at {server}: {said}")
+
+
 def test_a_name_that_can_be_none_is_said_to_be() -> None:
     found, detail, _ = failing(lambda: ask(lambda query: [answer(query)], name_wanted="a" * 64 + ".vn"))
     assert (found, detail) == (Outcome.NO_NAME, f"dns {'a' * 64}.vn: this can be no name")
 
 
-def test_without_a_server_the_pc_itself_is_asked() -> None:
-    async def run(name: str) -> Values:
-        return await Dns(name_wanted=name).measure()
-
-    values = asyncio.run(run("localhost"))
-    assert values["answers_count"] == 1
+def test_without_a_server_the_pc_itself_is_asked_and_all_its_answers_are_seen() -> None:
+    known = {str(one[4][0]) for one in socket.getaddrinfo("localhost", None, socket.AF_INET, socket.SOCK_STREAM)}
+    values = asyncio.run(Dns(name_wanted="localhost", expect=tuple(known)).measure())
+    assert (values["answers_count"], values["expected_bool"]) == (len(known), 1)
     assert values["answer_ms"] > 0
-    found, detail, _ = failing(lambda: asyncio.run(run("nosuch.invalid")))
-    assert found in (Outcome.NO_NAME, Outcome.TIMEOUT)
-    assert detail.startswith("dns nosuch.invalid: ")
+    assert asyncio.run(Dns(name_wanted="localhost", expect=("192.0.2.1",)).measure())["expected_bool"] == 0
+
+
+def test_a_name_that_the_pc_cannot_resolve_is_no_name(network: Network) -> None:
+    found, detail, values = failing(
+        lambda: network.pc.do(lambda: asyncio.run(Dns(name_wanted="lesson.invalid").measure()))
+    )
+    assert (found, values) == (Outcome.NO_NAME, {})
+    assert detail.startswith("dns lesson.invalid: lesson.invalid does not resolve: ")
 
 
 def test_the_demos_own_server_is_a_real_one() -> None:
