@@ -102,6 +102,21 @@ def test_addresses_that_were_not_expected_show(expect: tuple[str, ...], expected
     assert ask(lambda query: [answer(query, "203.0.113.1")], expect=expect)["expected_bool"] == expected
 
 
+def test_one_foreign_address_among_ours_shows() -> None:
+    values = ask(lambda query: [answer(query, "203.0.113.1", "6.6.6.6")], expect=("203.0.113.1",))
+    assert values["expected_bool"] == 0
+
+
+def test_of_many_records_only_addresses_count_and_the_shortest_lived_rules() -> None:
+    def mixed(query: bytes) -> list[bytes]:
+        records = [(1, 300), (99, 5), (1, 60), (1, 90)]  # type 99 is none that was asked for
+        body = b"".join(struct.pack("!HHHIH", 0xC00C, kind, 1, ttl_s, 4) + bytes(4) for kind, ttl_s in records)
+        return [query[:2] + b"\x81\x80\0\1\0\4\0\0\0\0" + query[12:] + body]
+
+    values = ask(mixed)
+    assert (values["answers_count"], values["ttl_min_s"]) == (3, 60.0)
+
+
 @pytest.mark.parametrize(
     ("flags", "outcome", "said"),
     [
