@@ -32,9 +32,9 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     """Sends one GET and reads the answer (RFC 9110, HTTP/1.1 as RFC 9112); follows no redirect, keeps no cookie.
 
     Any status is an answer, 401 and 403 too, unless `expect_status` lists the ones wanted; `expect_body` is a text that
-    must be in the body. A certificate that the PC does not trust is measured all the same (`tls_trusted_bool` 0): a
-    device's own is usual, and how long it lasts is worth knowing. By hand on a socket, since no library tells the
-    phases apart.
+    must be in the body. TLS that the PC does not trust is measured all the same (`tls_trusted_bool` 0): a device's own
+    certificate or old ciphers are usual, and how long the certificate lasts is worth knowing. By hand on a socket,
+    since no library tells the phases apart.
     """
 
     target: Target
@@ -54,7 +54,7 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
         Value("body_bytes", "Bytes of the body that were read, at most `body_max_bytes`."),
         Value("redirect_bool", "Whether the answer sends elsewhere; a captive portal does."),
         Value("tls_expires_days", "Until the certificate ends; negative when it has; by the PC's own clock."),
-        Value("tls_trusted_bool", "Whether the PC trusts the certificate for this name."),
+        Value("tls_trusted_bool", "Whether the PC trusts the certificate for this name, and its ciphers."),
     )
     example: ClassVar[dict[str, object]] = {"target": "lesson-zoom", "url": "https://zoom.us/"}
 
@@ -105,10 +105,14 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
         try:
             await self._begin_tls(writer, way, trusting, values)
             values["tls_trusted_bool"] = 1
-        except ssl.SSLCertVerificationError:
-            values["tls_trusted_bool"] = 0
+        except OSError:
             reader, writer = await self._open(way, values)
-            await self._begin_tls(writer, way, _looking(), values)
+            try:
+                await self._begin_tls(writer, way, _looking(), values)
+            except OSError as error:
+                said = getattr(error, "reason", "the connection was closed") or error
+                raise ProbeFailed(Outcome.BROKEN, f"http {self.url}: TLS: {said}", values) from None
+            values["tls_trusted_bool"] = 0
         shown: ssl.SSLObject = writer.get_extra_info("ssl_object")
         if (der := shown.getpeercert(binary_form=True)) is not None:
             try:
@@ -131,21 +135,18 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     async def _begin_tls(
         self, writer: asyncio.StreamWriter, way: "_Way", context: ssl.SSLContext, values: Values
     ) -> None:
-        """The handshake. Raises SSLCertVerificationError, and ProbeFailed for all else."""
-        what = f"http {self.url}"
+        """The handshake. Raises OSError (SSLError is one), and ProbeFailed when it takes too long."""
         began_s = time.perf_counter()
         try:
             async with asyncio.timeout_at(way.until_s):
                 await writer.start_tls(context, server_hostname=way.host)
-        except BaseException as error:
+        except TimeoutError:
             writer.transport.abort()
-            if isinstance(error, TimeoutError):
-                detail = f"{what}: connected, but no TLS within {self.timeout_s:g} s"
-                raise ProbeFailed(Outcome.TIMEOUT, detail, values) from None
-            if isinstance(error, ssl.SSLCertVerificationError) or not isinstance(error, OSError):
-                raise
-            said = (error.reason or str(error)) if isinstance(error, ssl.SSLError) else "the connection was closed"
-            raise ProbeFailed(Outcome.BROKEN, f"{what}: TLS: {said}", values) from None
+            detail = f"http {self.url}: connected, but no TLS within {self.timeout_s:g} s"
+            raise ProbeFailed(Outcome.TIMEOUT, detail, values) from None
+        except BaseException:
+            writer.transport.abort()
+            raise
         values["tls_ms"] = (time.perf_counter() - began_s) * 1000
 
     async def _ask(
@@ -276,5 +277,6 @@ def _looking() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # cameras have short keys
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # an old camera's or codec's web server speaks what was usual in its day
     return context

@@ -390,6 +390,15 @@ def test_a_cameras_short_key_is_not_trusted_and_measured(tmp_path: Path) -> None
     assert (values["status_code"], values["tls_trusted_bool"]) == (200, 0)
 
 
+def test_an_old_codecs_ciphers_are_not_trusted_and_measured(tmp_path: Path) -> None:
+    context, _ = certificate(tmp_path, until=in_days(30), key=rsa.generate_private_key(65537, 2048))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("AES128-SHA:@SECLEVEL=0")  # no forward secrecy
+    values = get(saying(OK), context=context, host="localhost")
+    assert (values["status_code"], values["tls_trusted_bool"]) == (200, 0)
+    assert values["tls_expires_days"] == pytest.approx(30, abs=0.1)
+
+
 def test_a_certificate_for_another_name_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, _ = certificate(tmp_path, until=in_days(30), name="zoom.us")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
