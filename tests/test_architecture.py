@@ -84,7 +84,14 @@ CLOCKS: Final = {
     "collector/web/server.py": "waits a bounded time for the web server's thread to come up",
 }
 """Who may ask what time it is."""
-DURATIONS: Final = ("agent/probes/", "agent/icmp.py", "agent/icmp_windows.py", "agent/snmp.py", "agent/link.py")
+DURATIONS: Final = (
+    "agent/probes/",
+    "agent/icmp.py",
+    "agent/icmp_windows.py",
+    "agent/resolving.py",
+    "agent/snmp.py",
+    "agent/link.py",
+)
 """Who may stop how long something took (`perf_counter`), which is a measurement and no schedule."""
 
 ON_THE_SPOT: Final = {"agent/checkup.py", "agent/cli.py", "agent/app.py"}

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import socket
+import time
 from typing import Annotated, ClassVar, Final
 
 import msgspec
@@ -46,16 +47,15 @@ class Tcp(msgspec.Struct, frozen=True, kw_only=True):
         what = f"tcp {self.address}:{self.port}"
         found = await resolve(self.address, what, self.timeout_s)
         values: Values = {} if found.took_ms is None else {"resolve_ms": found.took_ms}
-        loop = asyncio.get_running_loop()
         with socket.socket(found.family, socket.SOCK_STREAM) as sock:
             sock.setblocking(False)
-            began_s = loop.time()
+            began_s = time.perf_counter()
             try:
                 async with asyncio.timeout(self.timeout_s):
-                    await loop.sock_connect(sock, (found.address, self.port))
+                    await asyncio.get_running_loop().sock_connect(sock, (found.address, self.port))
             except OSError as error:
                 raise failure_of(error, what, self.timeout_s, values) from None
-            return values | {"connect_ms": (loop.time() - began_s) * 1000}
+            return values | {"connect_ms": (time.perf_counter() - began_s) * 1000}
 
 
 def failure_of(error: OSError, what: str, timeout_s: float, values: Values) -> ProbeFailed:
