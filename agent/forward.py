@@ -123,6 +123,7 @@ class _Lane:
             self.sent_upto = max(self.sent_upto, upto)
             self.ahead = {seq for seq in self.ahead if seq > self.sent_upto}
             self.unanswered = [last for last in self.unanswered if last > upto]
+        self.first_unsent()  # what was sent ahead, and has no gap before it any more, must show in the next ack
         if self.sent_upto <= self.acked_upto:
             self.owed_since_mono_s = None  # what was sent ahead of a gap shows in no ack before the gap is filled
         elif progressed:

@@ -302,6 +302,28 @@ def test_a_collector_unknown_so_far_is_asked_about_epochs_acknowledged_long_ago(
     assert desk.send() == []
 
 
+def test_what_was_sent_ahead_of_a_gap_is_missed_once_the_gap_is_filled() -> None:
+    """Also when no further record comes that would bring another ack."""
+    desk = Desk(stored=1)
+    desk.connect()
+    desk.send()
+    desk.mono_s += FIRST_RESEND_S + 1
+    desk.store()
+    assert desk.send() == [(2, 2)], "and it is lost"
+    desk.store()
+    assert desk.send() == [(3, 3)]
+    desk.ack(0)
+    assert desk.send() == [(1, 1)]
+    desk.ack(1)
+    desk.mono_s += FIRST_RESEND_S + 1
+    assert desk.send() == [(3, 3)]
+    desk.ack(1)
+    assert desk.send() == [(2, 2)]
+    desk.ack(3)
+    desk.mono_s += 10 * FIRST_RESEND_S
+    assert desk.send() == []
+
+
 def test_an_epoch_that_is_not_answered_holds_up_no_other() -> None:
     """A batch that the collector will never understand, in an epoch of its own."""
     desk = Desk(stored=50, earlier=(50, 50))
