@@ -106,8 +106,10 @@ class MemoryEpoch:
 class MemorySpool:
     """What contract/spool.py promises, in as few words as possible."""
 
-    def __init__(self, limits: SpoolLimits) -> None:
+    def __init__(self, limits: SpoolLimits, *, keeps_epoch: bool = False) -> None:
+        """With `keeps_epoch` it does what the real one must not: go on with its epoch in another boot."""
         self._limits = limits
+        self._keeps_epoch = keeps_epoch
         self.epochs: list[MemoryEpoch] = []
         self.is_full = False
         self.used_bytes = 0
@@ -120,7 +122,8 @@ class MemorySpool:
         self._life_at_open_s, self._opened_mono_s = self._life_s, mono_s
         newest = self.epochs[-1].rows.get(self.epochs[-1].next_seq - 1) if self.epochs else None
         taken = newest[2].taken if newest else None
-        if taken is None or taken.boot != boot or taken.mono_s > mono_s:
+        is_of_boot = taken is not None and taken.boot == boot and taken.mono_s <= mono_s
+        if not is_of_boot and not (self._keeps_epoch and self.epochs):
             self.epochs.append(MemoryEpoch(self, name))
         self._forget_empty()
         self.on_durable()
@@ -204,10 +207,10 @@ class MemorySpool:
 class MemoryDisk:
     """A disk that holds a `MemorySpool`."""
 
-    def __init__(self, limits: SpoolLimits, chance: random.Random, *, may_lie: bool) -> None:
+    def __init__(self, limits: SpoolLimits, chance: random.Random, *, may_lie: bool, keeps_epoch: bool = False) -> None:
         self._chance = chance
         self._may_lie = may_lie
-        self._spool = MemorySpool(limits)
+        self._spool = MemorySpool(limits, keeps_epoch=keeps_epoch)
         self._past: deque[MemorySpool] = deque(maxlen=_LIES_BACK)
         self._frozen: MemorySpool | None = None
 

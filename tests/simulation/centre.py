@@ -451,6 +451,7 @@ class Centre:
         topic = str(Topic(agent, "up", "batch"))
         arrival = read_arrival(topic, payload, retained=False, arrived_s=self.wall_s())
         assert isinstance(arrival, BatchArrival), arrival
+        self._truth.arrived(arrival.batch.now.boot)
         self._inbox.append((arrival, self._engine.now_s))
         self._wake()
 

@@ -65,6 +65,8 @@ class Pc:
         self.is_on = False
         self.is_asleep = False
         self.agent: AgentProcess | None = None
+        self.ticks_left: int | None = None
+        """How often the agent still measures, once a plan took its probes away; None while there is one."""
         self._asleep_since_s = 0.0
         self._deferred: list[Callable[[], None]] = []
         self._boot = ""
@@ -207,6 +209,10 @@ class AgentProcess:
     # Ticks.
 
     def _tick(self) -> None:
+        if self._pc.ticks_left == 0:
+            return
+        if self._pc.ticks_left is not None:
+            self._pc.ticks_left -= 1
         self._after(self._pc.habits.tick_s, self._tick)
         now = self._pc.now()
         record = Record(taken=now, readings=self._measure())

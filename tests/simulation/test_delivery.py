@@ -20,6 +20,7 @@ SHORT_COUNT: Final = 60
 REAL_COUNT: Final = 8
 LONG_COUNT: Final = 2000
 LEAST_YEARS: Final = 5.0
+WITH_FROZEN_DISKS: Final = (0, 0)
 
 
 def chosen_seeds() -> list[int]:
@@ -49,6 +50,12 @@ def test_every_promise_is_kept_on_the_real_spools_and_the_real_journal(seed: int
 def test_an_agent_that_trusts_the_brokers_ack_loses_records_and_is_found_out(seed: int) -> None:
     with pytest.raises(Broken, match="acknowledged, and neither in the journal nor declared lost"):
         World(seed, trims_on_puback=True).run()
+
+
+@pytest.mark.parametrize("seed", WITH_FROZEN_DISKS)
+def test_an_agent_that_kept_its_epoch_on_a_disk_that_came_back_gives_numbers_out_twice(seed: int) -> None:
+    with pytest.raises(Broken, match="given out a second time, for another record"):
+        World(seed, keeps_epoch=True).run()
 
 
 def test_a_seed_runs_the_same_whatever_the_hashes_of_python() -> None:

@@ -89,6 +89,7 @@ class Truth:
         self.journal: dict[Key, Kept] = {}  # durable at the collector now
         self.gaps: dict[tuple[str, str], list[Gap]] = {}
         self._boots: dict[str, Boot] = {}
+        self._ever_arrived: set[str] = set()
         self._heard: dict[tuple[str, str], Heard] = {}
         self._era = 0
         self._is_noticed = True
@@ -234,6 +235,10 @@ class Truth:
         self._is_noticed = self._is_noticed and is_noticed  # until a boot is settled, one that was not spoils the rest
         self._was_stepped = True
 
+    def arrived(self, boot: str) -> None:
+        """A batch written in this boot has come, whatever becomes of it."""
+        self._ever_arrived.add(boot)
+
     def heard(self, arrival: BatchArrival, arrived_true_s: float) -> None:
         """A batch is being handled."""
         written = arrival.batch.now
@@ -270,6 +275,8 @@ class Truth:
             self._break(f"{key}: taken {row.taken_s - row.arrived_s} s after it arrived")
         if not row.sure:
             self.figures.unsure_count += 1
+        elif row.record.taken.boot not in self._ever_arrived:
+            self._break(f"{key}: no batch of its boot ever arrived, and yet its time is not marked as estimated")
         allowed_s = self._allowed_s(row, arrived_true_s)
         if allowed_s is None:
             return

@@ -18,6 +18,7 @@ from tests.simulation.truth import Figures, Truth
 START_S: Final = 1_795_478_400.0  # 2026-11-24 00:00 UTC
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86400.0
+_LAST_TICKS: Final = 2
 _DRAIN_STEP_S: Final = 317.0  # no multiple of a tick, whose record would always be under way
 _DRAIN_LEAST_S: Final = 2700.0  # three times what resending may wait
 _WALLS_S: Final = (1_136_073_600.0, BIOS_WALL_S, 1_767_225_600.0, 2_114_380_800.0)  # 2006, 2009, 2026, 2037
@@ -34,8 +35,14 @@ class Outcome(NamedTuple):
 class World:
     """Run it, and every promise was kept; else it raises Broken. The same seed always runs the same."""
 
-    def __init__(self, seed: int, *, folder: Path | None = None, trims_on_puback: bool = False) -> None:
-        """With `folder` the real spools and the real journal lie there; without, models of them are used."""
+    def __init__(
+        self, seed: int, *, folder: Path | None = None, trims_on_puback: bool = False, keeps_epoch: bool = False
+    ) -> None:
+        """With `folder` the real spools and the real journal lie there; without, models of them are used.
+
+        The other two are what an agent must not do: believe the broker's ack, and go on with its epoch in another boot.
+        """
+        self._keeps_epoch = keeps_epoch
         self._chance = random.Random(seed)
         self._folder = folder
         self._engine = Engine(START_S + self._chance.uniform(0.0, _DAY_S))
@@ -51,6 +58,7 @@ class World:
         self._broker = Broker(engine=self._engine, truth=self._truth, chance=self._twin())
         self._may_restore = chance.random() < 0.3
         self._may_step = chance.random() < 0.3
+        self._is_always_noticed = chance.random() < 0.5
         shelf: Shelf = MemoryShelf() if folder is None else SqliteShelf(folder / "centre")
         self._centre = Centre(
             agents,
@@ -114,7 +122,8 @@ class World:
             max_bytes=chance.choice((8_000, 30_000, 200_000, 10_000_000)),
             max_age_s=chance.choice((6 * _HOUR_S, 45 * _DAY_S)),
         )
-        return MemoryDisk(limits, self._twin(), may_lie=chance.random() < 0.3)
+        may_lie = chance.random() < 0.3
+        return MemoryDisk(limits, self._twin(), may_lie=may_lie, keeps_epoch=self._keeps_epoch)
 
     # The run.
 
@@ -325,7 +334,8 @@ class World:
 
     def _set_centre_clock(self) -> None:
         chance = self._chance
-        self._centre.set_clock(chance.choice((-1.0, 1.0)) * self._duration_s(0.5, 10 * _HOUR_S))
+        if self._centre.is_up or not self._is_always_noticed:
+            self._centre.set_clock(chance.choice((-1.0, 1.0)) * self._duration_s(0.5, 10 * _HOUR_S))
 
     # The end.
 
@@ -338,7 +348,10 @@ class World:
         if not self._broker.is_up:
             self._broker.start()
         self._centre.start()
+        goes_on = self._chance.random() < 0.5
         for pc in self._pcs:
+            # Else nothing that was missed may wait for the next record to bring it.
+            pc.ticks_left = None if goes_on else _LAST_TICKS
             pc.line.delay_s = (0.02, 0.4)
             pc.line.lost_ratio = pc.line.doubled_ratio = 0.0
             pc.disk.is_full = False
