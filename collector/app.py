@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import secrets
+import sys
 import threading
 import time
 import tomllib
@@ -59,7 +60,12 @@ class SystemClock:
 
     def now(self) -> Moment:
         """The present instant; the boot is this process's."""
-        return Moment(boot=self._boot, mono_s=time.monotonic(), wall_s=time.time())
+        return Moment(boot=self._boot, mono_s=_mono_s(), wall_s=time.time())
+
+
+def _mono_s() -> float:
+    """Goes on while the machine sleeps, where the system has such a clock: waking up is no step of the wall clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 class Collector:

@@ -10,7 +10,7 @@ from grafana.provisioning import RULES
 from readiness.codes import Code
 from readiness.verdict import Level
 from tests.grafana import week
-from tests.grafana.asking import BUSY_S, Answer, Databases, View, filled, step_of
+from tests.grafana.asking import QUICK_S, Answer, Databases, View, filled, step_of
 from tests.grafana.boards import asking_by_code, boards, every_asking_panel, view_of
 from tests.grafana.tables import Table, table_of
 
@@ -56,7 +56,7 @@ def column(made: Table, tag: str, title: str) -> dict[str, float]:
 def test_a_panel_shows_something_within_a_second(databases: Databases, name: str, code: str, dialect: Dialect) -> None:
     for answer in ask(databases, name, code, dialect):
         assert answer.rows or code in MAY_BE_EMPTY, f"nothing comes of {answer.query}"
-        assert answer.took_s < BUSY_S, f"{answer.took_s:.2f} s for {answer.query}"
+        assert answer.took_s < QUICK_S, f"{answer.took_s:.2f} s for {answer.query}"
         for row in answer.rows:
             assert all(row.labels.get(mark) for mark in re.findall(r"{{(\w+)}}", answer.legend)), (answer.query, row)
 
