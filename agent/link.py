@@ -193,7 +193,7 @@ class Link:
         ended: list[str] = []
 
         # None of these may hold the client itself: a client in a circle keeps its sockets until garbage is collected.
-        def on_connect(mine: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401
+        def on_connect(mine: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401 - paho's reason codes
             if code.is_failure:
                 ended.append(f"the broker refused: {code}")
                 return
@@ -202,7 +202,7 @@ class Link:
             self._up = True
             self._on_event(Connected())
 
-        def on_disconnect(_client: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401
+        def on_disconnect(_client: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401 - paho's reason codes
             ended.append(f"the connection ended: {code}")
 
         def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
@@ -245,7 +245,7 @@ def try_broker(agent: str, broker: Broker, identity: Identity | None, *, patienc
     client.username_pw_set(agent, broker.token or None)
     answers: list[str] = []
 
-    def on_connect(_client: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401
+    def on_connect(_client: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401 - paho's reason codes
         answers.append(str(code) if code.is_failure else "")
 
     client.on_connect = on_connect

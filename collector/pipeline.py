@@ -282,6 +282,7 @@ class Pipeline:
             if not self._is_doubted(twin.agent):
                 log.info("%s has been enrolled anew: it is believed again", twin.agent)
                 self._twins.settle(twin.agent)
+                self.books.setdefault(twin.agent, AgentBook()).trouble = ""
                 self._note_twin(functools.partial(self._journal.forget_twin, twin.agent))
                 continue
             book = self.books.setdefault(twin.agent, AgentBook())
@@ -421,7 +422,7 @@ class Pipeline:
         if self._suspects[arrival.agent] == 1:
             log.warning("put a message of %r aside: %s", arrival.agent or arrival.topic, arrival.why)
         if self._suspects[arrival.agent] <= _QUARANTINE_PER_MINUTE:
-            self._journal.save_quarantined(*arrival[-1:], arrival.agent, arrival.topic, arrival.why, arrival.body)
+            self._journal.save_quarantined(arrival.arrived_s, arrival.agent, arrival.topic, arrival.why, arrival.body)
 
     def _acknowledge(self, arrivals: Iterable[Arrival], now: float) -> None:
         heard = {(one.agent, one.batch.epoch): None for one in arrivals if isinstance(one, BatchArrival)}

@@ -148,7 +148,7 @@ class _Walk:
     def _expected(self, where: str, phrase: Phrase, raw: object) -> _Refused:
         return self._refuse(where, "settings.expected", expected=phrase, got=_shown(raw))
 
-    def _take(self, raw: object, into: Any, where: str, marks: tuple[object, ...]) -> object:  # noqa: ANN401
+    def _take(self, raw: object, into: Any, where: str, marks: tuple[object, ...]) -> object:  # noqa: ANN401 - any annotation
         origin = get_origin(into)
         if origin is Annotated:
             inner, *more = get_args(into)
@@ -173,7 +173,7 @@ class _Walk:
             raise self._expected(where, phrase, raw)
         return raw if origin is Literal else into(raw)
 
-    def _take_plain(self, raw: object, into: Any, where: str, marks: tuple[object, ...], phrase: Phrase) -> object:  # noqa: ANN401
+    def _take_plain(self, raw: object, into: Any, where: str, marks: tuple[object, ...], phrase: Phrase) -> object:  # noqa: ANN401 - any annotation
         value: object = raw
         if Kind.DURATION in marks:
             value = parse_written(raw, _DURATION_S)
@@ -204,7 +204,7 @@ class _Walk:
             # Windows has no such bits (every file reads 0o666 there), hence the look at the drive letter.
             raise self._refuse(where, "settings.open_secret", path=path)
 
-    def _take_list(self, raw: object, into: Any, where: str) -> object:  # noqa: ANN401
+    def _take_list(self, raw: object, into: Any, where: str) -> object:  # noqa: ANN401 - any annotation
         if not isinstance(raw, list | tuple):
             raise self._expected(where, Phrase("expect.list", {}), raw)
         item = get_args(into)[0]
@@ -212,7 +212,7 @@ class _Walk:
         origin: Any = get_origin(into)
         return origin(taken)
 
-    def _take_dict(self, raw: object, into: Any, where: str) -> object:  # noqa: ANN401
+    def _take_dict(self, raw: object, into: Any, where: str) -> object:  # noqa: ANN401 - any annotation
         if not isinstance(raw, Mapping):
             raise self._expected(where, Phrase("expect.table", {}), raw)
         key_type, item = get_args(into)

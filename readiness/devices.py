@@ -7,6 +7,7 @@ from readiness.codes import LOST_BY_ROLE, Code
 from readiness.evidence import Evidence, Fate, Life, any_of, finding
 from readiness.ladder import LOCAL_CAUSES
 from readiness.verdict import Finding, Level
+from readiness.windows import CLEAR_COUNT
 
 AV_ROLES: Final = ("codec", "camera", "microphone", "dsp", "speaker", "screen", "projector", "device")
 _NETWORK_ROLES: Final = ("router", "switch")
@@ -47,10 +48,14 @@ def missing(evidence: Evidence, way: str) -> Iterator[Finding]:
 def silent_to_snmp(evidence: Evidence) -> Iterator[Finding]:
     """Devices that answer, but not to SNMP: their faults cannot be seen. Never taken for lost."""
     for sight, windows in evidence.of_probe("snmp"):
-        if sight.role not in evidence.profile.devices or len(windows) < 3 or not all(w.sign for w in windows[-3:]):  # noqa: PLR2004
+        if (
+            sight.role not in evidence.profile.devices
+            or len(windows) < CLEAR_COUNT
+            or not all(w.sign for w in windows[-CLEAR_COUNT:])
+        ):
             continue
         if evidence.lives[sight.target].fate is Fate.ALIVE:
-            yield finding(Code.SNMP_SILENT, Level.DEGRADED, sight.target, windows[-3].measured_s)
+            yield finding(Code.SNMP_SILENT, Level.DEGRADED, sight.target, windows[-CLEAR_COUNT].measured_s)
 
 
 def _code_of(life: Life) -> Code:

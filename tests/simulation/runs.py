@@ -33,7 +33,7 @@ def run_world(seed: int, *, is_real: bool = False) -> Run:
             return Run(seed, "", World(seed, folder=Path(folder)).run())
     except Broken as error:
         return Run(seed, f"seed {seed}: {error}\n  {again}", None)
-    except Exception as error:
+    except Exception as error:  # of whatever kind: it only learns which seed it was, and rises on
         error.add_note(f"seed {seed}, {again}")
         raise
 
