@@ -374,7 +374,10 @@ def restore_backup(arguments: argparse.Namespace) -> int:
 
 def _moment(text: str) -> float:
     """Unix seconds of an RFC 3339 time with its offset."""
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-11-24T07:00:00+07:00") from None
     if moment.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} has no offset from UTC, such as +07:00 or Z")
     return moment.timestamp()

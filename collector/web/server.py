@@ -105,7 +105,7 @@ class WebServer:
 
     def _why_not(self, error: OSError) -> str:
         if error.errno == errno.EADDRINUSE:
-            return f"{self._address()} is taken by another program; choose one with --port"
+            return f"{self._address()} is taken by another program; choose another under [web] port in the settings"
         if error.errno in (errno.EACCES, errno.EPERM):
-            return f"{self._address()}: not allowed to listen there; choose a port above 1023 with --port"
+            return f"{self._address()}: not allowed to listen there; choose one above 1023 under [web] port in the settings"
         return f"{self._address()}: cannot listen there: {error.strerror or error}"

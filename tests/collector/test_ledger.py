@@ -2,6 +2,7 @@
 
 import pytest
 
+from collector.cli import main
 from collector.ledger import SLOT_S, Account, Cause, Evidence, Hole, Lost, Tally, Word, make_ledger
 
 DAY_SLOT = 1_795_500_000 // 600
@@ -95,3 +96,16 @@ def test_a_thin_slot_is_a_hole() -> None:
 @pytest.mark.parametrize(("made", "dropped", "stored", "still_open"), [(100, 0, 100, 0), (100, 30, 50, 20)])
 def test_the_account_adds_up(made: int, dropped: int, stored: int, still_open: int) -> None:
     assert Account("pc-1", "e1", made, dropped, stored).open_count == still_open
+
+
+@pytest.mark.parametrize(
+    ("begin", "said"),
+    [
+        ("yesterday", "'yesterday' is no time such as 2026-11-24T07:00:00+07:00"),
+        ("2026-11-24T07:00:00", "'2026-11-24T07:00:00' has no offset from UTC, such as +07:00 or Z"),
+    ],
+)
+def test_a_time_that_is_none_is_said_to_be(begin: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ledger", "--room", "room-1", "--from", begin])
+    assert capsys.readouterr().err.endswith(f"argument --from: {said}\n")

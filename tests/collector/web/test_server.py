@@ -28,7 +28,10 @@ def test_a_taken_port_is_named_with_what_to_do() -> None:
         port = other.getsockname()[1]
         with pytest.raises(WebServerError) as caught:
             WebServer(_site(), "127.0.0.1", port).start()
-    assert str(caught.value) == f"127.0.0.1:{port} is taken by another program; choose one with --port"
+    assert (
+        str(caught.value)
+        == f"127.0.0.1:{port} is taken by another program; choose another under [web] port in the settings"
+    )
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
