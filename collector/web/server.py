@@ -107,5 +107,5 @@ class WebServer:
         if error.errno == errno.EADDRINUSE:
             return f"{self._address()} is taken by another program; choose another under [web] port in the settings"
         if error.errno in (errno.EACCES, errno.EPERM):
-            return f"{self._address()}: not allowed to listen there; choose one above 1023 under [web] port in the settings"
+            return f"{self._address()}: not allowed to listen there; set [web] port above 1023 in the settings"
         return f"{self._address()}: cannot listen there: {error.strerror or error}"
