@@ -9,7 +9,8 @@ from typing import Final
 import pytest
 
 from contract.durable_file import DurableFile, Shape, quick_look
-from tests.support.power_cut import LONG_STATES, STATES, Recording, TryCuts, show
+from tests.support.power_cut import HOW_MANY, Recording, TryCuts, told
+from tests.support.reliability import Seen
 
 SHAPE: Final = Shape(
     tables="CREATE TABLE IF NOT EXISTS row (number INTEGER PRIMARY KEY, body BLOB);",
@@ -60,12 +61,10 @@ def faults_of(folder: Path, marks: list[str]) -> Iterator[str]:
         yield f"damaged: {error}"
 
 
-@pytest.mark.parametrize("states", [STATES, pytest.param(LONG_STATES, marks=pytest.mark.long)])
-def test_a_file_that_was_growing_lost_nothing(
-    states: int, tmp_path: Path, try_cuts: TryCuts, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("states", HOW_MANY)
+def test_a_file_that_was_growing_lost_nothing(states: int, tmp_path: Path, try_cuts: TryCuts, seen: Seen) -> None:
     disk = Recording(tmp_path / "disk", tmp_path / "marks")
     disk.add(WORK)
     faults = try_cuts(disk, faults_of, states)
-    show(capsys, "a growing file", states, faults)
+    seen(told("a growing file", states, faults))
     assert faults == []

@@ -12,7 +12,8 @@ import pytest
 from collector.journal import Gap, Journal, Kept, Stream
 from contract.moment import Moment
 from contract.reading import Reading, Record
-from tests.support.power_cut import LONG_STATES, STATES, Recording, TryCuts, show
+from tests.support.power_cut import HOW_MANY, POWER_CUTS, STATES, Recording, TryCuts, told
+from tests.support.reliability import Seen
 
 MAX_BYTES: Final = 1 << 20
 GROUP: Final = 4
@@ -106,21 +107,20 @@ def record_day(disk: Recording, synchronous: str) -> None:
     disk.add(WORK, synchronous, "closed", "121", "180")
 
 
-@pytest.mark.parametrize("states", [STATES, pytest.param(LONG_STATES, marks=pytest.mark.long)])
-def test_what_was_committed_survives_a_power_cut(
-    states: int, disk: Recording, try_cuts: TryCuts, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("states", HOW_MANY)
+def test_what_was_committed_survives_a_power_cut(states: int, disk: Recording, try_cuts: TryCuts, seen: Seen) -> None:
     record_day(disk, "FULL")
     faults = try_cuts(disk, faults_of, states)
-    show(capsys, "journal, synchronous FULL", states, faults)
+    seen(told("journal", states, faults))
     assert faults == []
 
 
+@POWER_CUTS
 @pytest.mark.parametrize("synchronous", ["NORMAL", pytest.param("OFF", marks=pytest.mark.long)])
 def test_the_same_cuts_find_what_a_journal_without_syncs_loses(
-    synchronous: str, disk: Recording, try_cuts: TryCuts, capsys: pytest.CaptureFixture[str]
+    synchronous: str, disk: Recording, try_cuts: TryCuts, seen: Seen
 ) -> None:
     record_day(disk, synchronous)
     faults = try_cuts(disk, faults_of, STATES)
-    show(capsys, f"journal, synchronous {synchronous}", STATES, faults)
+    seen(told(f"a journal with synchronous = {synchronous}, to show that the cuts bite", STATES, faults))
     assert len(faults) > STATES / 10

@@ -12,7 +12,8 @@ import pytest
 from contract.moment import Moment
 from contract.reading import Reading, Record
 from contract.spool import Spool, SpoolLimits, SpoolReader
-from tests.support.power_cut import LONG_STATES, STATES, Recording, TryCuts, show
+from tests.support.power_cut import HOW_MANY, POWER_CUTS, STATES, Recording, TryCuts, told
+from tests.support.reliability import Seen
 
 LIMITS: Final = SpoolLimits(max_bytes=512 << 10)
 
@@ -124,25 +125,26 @@ def record_offline(disk: Recording) -> None:
 
 
 @pytest.mark.parametrize("situation", [record_delivery, record_offline])
-@pytest.mark.parametrize("states", [STATES, pytest.param(LONG_STATES, marks=pytest.mark.long)])
+@pytest.mark.parametrize("states", HOW_MANY)
 def test_what_put_returned_from_survives_a_power_cut(
     situation: Callable[[Recording], None],
     states: int,
     disk: Recording,
     try_cuts: TryCuts,
-    capsys: pytest.CaptureFixture[str],
+    seen: Seen,
 ) -> None:
     situation(disk)
     faults = try_cuts(disk, faults_of, states)
-    show(capsys, f"spool, {situation.__name__}, synchronous FULL", states, faults)
+    seen(told(f"spool, {situation.__name__.removeprefix('record_')}", states, faults))
     assert faults == []
 
 
+@POWER_CUTS
 @pytest.mark.parametrize("synchronous", ["NORMAL", pytest.param("OFF", marks=pytest.mark.long)])
 def test_the_same_cuts_find_what_a_spool_without_syncs_loses(
-    synchronous: str, disk: Recording, try_cuts: TryCuts, capsys: pytest.CaptureFixture[str]
+    synchronous: str, disk: Recording, try_cuts: TryCuts, seen: Seen
 ) -> None:
     record_delivery(disk, synchronous=synchronous)
     faults = try_cuts(disk, faults_of, STATES)
-    show(capsys, f"spool, synchronous {synchronous}", STATES, faults)
+    seen(told(f"a spool with synchronous = {synchronous}, to show that the cuts bite", STATES, faults))
     assert len(faults) > STATES / 10

@@ -1,13 +1,12 @@
 """`python -m tests.simulation SEED [--real]`: runs one world again, and says what happened in it."""
 
-import logging
 import sys
 
-from tests.simulation.runs import digest, run_world
+from tests.simulation.runs import be_quiet, digest, run_world
 
 
 def main() -> int:
-    logging.disable(logging.CRITICAL)
+    be_quiet()
     run = run_world(int(sys.argv[1]), is_real="--real" in sys.argv[2:])
     if run.outcome is None:
         sys.stdout.write(run.broken + "\n")

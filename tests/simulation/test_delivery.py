@@ -12,9 +12,10 @@ from typing import Final
 
 import pytest
 
-from tests.simulation.runs import Summary, run_world, run_worlds
+from tests.simulation.runs import Summary, be_quiet, run_world, run_worlds
 from tests.simulation.truth import Broken
 from tests.simulation.world import World
+from tests.support.reliability import Seen
 
 SHORT_COUNT: Final = 60
 REAL_COUNT: Final = 8
@@ -30,8 +31,7 @@ def chosen_seeds() -> list[int]:
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """What the collector logs of a thousand faults is of no use to anybody."""
-    logging.disable(logging.CRITICAL)
+    be_quiet()
     yield
     logging.disable(logging.NOTSET)
 
@@ -73,11 +73,16 @@ def test_a_seed_runs_the_same_whatever_the_hashes_of_python() -> None:
 
 
 @pytest.mark.long
-def test_two_thousand_worlds_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.bar(
+    "simulation",
+    load="the shipping code of agents and collector in worlds made from seeds: every line, broker, process, disk and "
+    "clock fails, power is cut, agents are cloned by restored disks, the collector is put back from a backup",
+)
+def test_two_thousand_worlds_keep_every_promise(seen: Seen) -> None:
     summary = Summary()
     for run in run_worlds(range(LONG_COUNT), os.cpu_count() or 1):
         summary.add(run)
-    with capsys.disabled():
-        sys.stdout.write(f"\n{summary.row()}\n")
+    for phrase in summary.phrases():
+        seen(phrase)
     assert summary.broken == []
     assert summary.simulated_s >= LEAST_YEARS * 365 * 86400.0

@@ -24,6 +24,13 @@ T = TypeVar("T")
 
 STATES: Final = 150
 LONG_STATES: Final = 5000
+POWER_CUTS: Final = pytest.mark.bar(
+    "power cuts",
+    load="the power goes between any two system calls of spool and journal, which grow, fill, prune, are killed and "
+    "closed; of what was not synced any sector, length or name survives at random",
+)
+HOW_MANY: Final = [STATES, pytest.param(LONG_STATES, marks=[pytest.mark.long, POWER_CUTS])]
+"""How often a test cuts the power; what the short one sees is no row of the table."""
 SECTOR_BYTES: Final = 512
 _TRACED: Final = (
     "openat,close,dup,dup2,dup3,lseek,write,pwrite64,writev,pwritev,fsync,fdatasync,sync_file_range,ftruncate,truncate,"
@@ -296,9 +303,8 @@ def try_cuts(tmp_path: Path) -> Iterator[TryCuts]:
     shutil.rmtree(states_folder)
 
 
-def show(capsys: pytest.CaptureFixture[str], what: str, states: int, faults: list[str]) -> None:
-    """Print one row of the summary, whatever pytest captures: states, and how many show which fault."""
+def told(what: str, states: int, faults: list[str]) -> str:
+    """A phrase for the table: states, and how many show which fault."""
     kinds = Counter(fault.partition(":")[0] for fault in faults)
-    row = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "0 faults"
-    with capsys.disabled():
-        print(f"\n{what}: {states} power cuts, {row}")  # noqa: T201 - the figures are wanted in the log of a long run
+    found = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()) or "0 faults"
+    return f"{what}: {found} in {states:,} states"
