@@ -24,6 +24,10 @@ if sys.platform == "linux":
     def _mono_s() -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+    def slept_s() -> float | None:
+        """How long the PC has slept since it booted; None where that cannot be asked."""
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC))
+
     def _boot_name() -> str:
         try:
             return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -36,6 +40,13 @@ elif sys.platform == "win32":
     # GetTickCount64 counts through sleep; before Python 3.13 time.monotonic() is the same clock.
     def _mono_s() -> float:
         return time.monotonic()
+
+    def slept_s() -> float | None:
+        """How long the PC has slept since it booted (QueryUnbiasedInterruptTime leaves sleep out)."""
+        awake = ctypes.c_ulonglong()
+        if not ctypes.windll.kernel32.QueryUnbiasedInterruptTime(ctypes.byref(awake)):
+            return None
+        return max(0.0, time.monotonic() - awake.value / 1e7)
 
     class _TimeOfDay(ctypes.Structure):
         _fields_ = (
@@ -55,6 +66,10 @@ else:
 
     def _mono_s() -> float:
         return time.monotonic()
+
+    def slept_s() -> float | None:
+        """Not known here."""
+        return None
 
     def _boot_name() -> str:
         return secrets.token_hex(8)

@@ -55,6 +55,7 @@ HOMES: Final = {
     "amqtt": {"collector/broker.py"},
     "babel": {"collector/"},
     "cryptography": {"collector/authority.py"},
+    "defusedxml": {"agent/"},  # what devices and Windows' event log say in XML
     "icmplib": {"agent/icmp.py", "agent/probes/ping.py"},
     "influxdb_client": {"collector/sinks/influx.py"},
     "jinja2": {"collector/web/"},
@@ -62,7 +63,7 @@ HOMES: Final = {
     "msgspec": {""},  # everywhere: our values are made of it
     "paho": {"agent/link.py", "collector/inlet.py"},
     "prometheus_client": {"collector/metrics.py", "collector/web/"},
-    "psutil": {"agent/probes/host.py", "agent/probes/power.py"},
+    "psutil": {"agent/probes/boot.py", "agent/probes/host.py", "agent/probes/power.py"},
     "pyasn1": {"agent/snmp.py"},
     "pysnmp": {"agent/snmp.py"},
     "pywin32": {"deploy/windows/"},
