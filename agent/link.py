@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import ssl
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -31,6 +32,11 @@ of them would cost 0.3 MB a day. A PC that dies without a word is noticed after 
 NO_TIME_CHECK: Final = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME: a PC whose CMOS battery died believes in 2009 and must still get through.
 Safe with a private CA only: what the certificate's dates would tell, the CA's own revocation list does."""
+UNANSWERED_S: Final = 30.0
+"""How long TCP repeats into silence: then the connection is given up, and a new one is tried every few seconds. TCP by
+itself goes on for a quarter of an hour, ever more rarely: after a black hole of 45 s its next try may come 45 s later.
+Windows gives up after about 20 s by itself."""
+_HANDSHAKE_S: Final = 8.0  # TCP's alone: it asks at 0, 1, 3 and 7 s, and then not before 15
 _LOOP_S: Final = 10.0
 _LAST_TURN_S: Final = 0.1
 _LAST_TURNS: Final = 20
@@ -95,10 +101,17 @@ def tls_context(identity: Identity) -> ssl.SSLContext:
 
 
 class _Client(mqtt.Client):
-    """paho's client, which pings only when nothing else was sent.
+    """paho's client, which pings only when nothing else was sent, and gives up a connection that nothing answers.
 
     paho 2.1 does not note what it has written, and so would ping right after a batch.
     """
+
+    def _create_socket_connection(self) -> socket.socket:
+        connection = socket.create_connection((self._host, self._port), timeout=_HANDSHAKE_S)
+        if sys.platform == "linux":
+            # RFC 5482's. One-sided silence too: what the other end sends is no answer to what we sent.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNANSWERED_S * 1000))
+        return connection
 
     def _packet_write(self) -> MQTTErrorCode:
         code = super()._packet_write()
