@@ -108,9 +108,7 @@ class Agent:
 
     def _send_from(self, spool: Spool) -> None:
         """Begin to send from another spool; in the disk's thread."""
-        self._forwarder = Forwarder(
-            spool.epochs, pace=Pace(backlog_bps=self._orders.plan.backlog_bps), chance=self._chance
-        )
+        self._forwarder = Forwarder(spool.epochs, pace=_pace_of(self._orders), chance=self._chance)
         if self._is_connected:
             self._forwarder.connected(self._clock.now())
 
@@ -136,7 +134,7 @@ class Agent:
 
     def _follow(self, orders: Orders) -> None:
         self._orders = orders
-        self._forwarder.pace = Pace(backlog_bps=orders.plan.backlog_bps)
+        self._forwarder.pace = _pace_of(orders)
         self._replan.set()
         log.info(
             "plan %s in force: %d probes, a tick each %g s", orders.fingerprint, len(orders.probes), orders.plan.tick_s
@@ -296,6 +294,10 @@ class Agent:
             service_manager.notify("WATCHDOG=1")
             await asyncio.sleep(every_s)
         log.error("connected, yet deaf for half an hour: starting afresh")
+
+
+def _pace_of(orders: Orders) -> Pace:
+    return Pace(backlog_bps=orders.plan.backlog_bps, quiet_hours=orders.plan.quiet_hours)
 
 
 async def _within(wait_s: float | None, awaitable: Awaitable[object]) -> None:

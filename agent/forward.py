@@ -13,16 +13,22 @@ import msgspec
 from contract.batch import Batch
 from contract.messages import Ack
 from contract.moment import Moment
+from contract.quiet_hours import QuietHours
 from contract.reading import Record
 
-BATCH_ROOM_BYTES: Final = 48 * 1024
-"""Records for one batch, each packed alone: leaves a wide margin below BATCH_MAX_BYTES."""
+BATCH_ROOM_BYTES: Final = 16 * 1024
+"""Records for one batch, each packed alone. More in a batch saves little (4 % of the bytes), and a live record waits
+for what is in flight before it: four batches are 11 s of a line of 32 kbit/s at the worst."""
 LIVE_MAX_COUNT: Final = 10
 BACKLOG_MAX_COUNT: Final = 240
 FIRST_RESEND_S: Final = 20.0
 LONGEST_RESEND_S: Final = 900.0
 DEAF_AFTER_S: Final = 1800.0
 _WINDOW_BATCHES: Final = 4
+_LEAST_ROOM_BYTES: Final = 2 * 1024
+_STRIDE_S: Final = 1.0
+"""One batch of backlog is what the pace allows in about this time: it is no burst that a voice would wait for, and with
+the window never more than some seconds of the pace are in flight, so that a live record soon overtakes them."""
 _OVERHEAD_BYTES: Final = 250  # MQTT, TLS, TCP and IP around one batch, counted against the pace
 _DOUBLINGS_MAX: Final = 10
 
@@ -47,9 +53,22 @@ class Rows(Protocol):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast old records may follow: bits per second on the wire, over any minute and within one batch."""
+    """How fast old records may follow: bits per second on the wire, over any ten seconds and within one batch.
+
+    In quiet hours none follow.
+    """
 
     backlog_bps: Annotated[float, msgspec.Meta(gt=0)] = 64_000.0
+    quiet_hours: QuietHours = QuietHours()
+
+    @property
+    def room_bytes(self) -> int:
+        """How much one batch of backlog takes, its records packed alone."""
+        return round(min(BATCH_ROOM_BYTES, max(_LEAST_ROOM_BYTES, self.backlog_bps / 8 * _STRIDE_S)))
+
+    def weigh(self, size_bytes: int) -> float:
+        """What a message of so many bytes is on the wire, headers and answers included."""
+        return size_bytes + _OVERHEAD_BYTES
 
 
 class _Lane:
@@ -148,6 +167,7 @@ class Forwarder:
         self._answered = False  # whether the collector spoke since this connection, or its last silence, began
         self._generations: set[str] = set()
         self._unheard_since_mono_s: float | None = None
+        self._collector_ahead_s: float | None = None  # the collector's time, less our monotonic time
         self._round_trip_s = 0.0
         self._weighs = False  # whether the last batch counts against the pace
         self._allowance_bytes = 0.0
@@ -169,6 +189,7 @@ class Forwarder:
 
     def acked(self, ack: Ack, now: Moment) -> None:
         """The collector speaks. An ack of another's epoch is not ours; a new generation may have forgotten."""
+        self._collector_ahead_s = ack.collector_s - now.mono_s
         lane = next((lane for lane in self._lanes if lane.rows.epoch == ack.epoch), None)
         if lane is None:
             return
@@ -211,7 +232,7 @@ class Forwarder:
             self._look_for_silence(lane, now)
         self._weighs = False
         batch = self._newest(self._present, now)
-        if batch is None and self._may_send(now):
+        if batch is None and self._may_send(now) and self._quiet_until_mono_s(now) is None:
             self._weighs = True
             older = (self._newest(lane, now) for lane in self._lanes[:-1])
             batch = next((one for one in older if one is not None), None) or self._backlog(now)
@@ -230,8 +251,21 @@ class Forwarder:
         ]
         if any(lane.has_newer() for lane in self._lanes) or self._backlog_lane() is not None:
             missing_bytes = max(0.0, -self._allowance_bytes)
-            times.append(now.mono_s + max(0.05, missing_bytes * 8 / self.pace.backlog_bps))
+            paced_mono_s = now.mono_s + max(0.05, missing_bytes * 8 / self.pace.backlog_bps)
+            times.append(max(paced_mono_s, self._quiet_until_mono_s(now) or 0.0))
         return min(times, default=None)
+
+    def _quiet_until_mono_s(self, now: Moment) -> float | None:
+        """When the quiet hours end that it is now; None outside of them.
+
+        By the collector's time, never by the PC's own clock, which may be years wrong. Before the first ack nobody
+        knows the hour, and then nothing pauses: but for the last record of each earlier epoch, whatever could pause
+        waits for an ack anyway.
+        """
+        if self._collector_ahead_s is None:
+            return None
+        end_s = self.pace.quiet_hours.end_s(now.mono_s + self._collector_ahead_s)
+        return None if end_s is None else end_s - self._collector_ahead_s
 
     def _patience_s(self, lane: _Lane) -> float:
         return min(LONGEST_RESEND_S, max(lane.patience_s, 4 * self._round_trip_s))
@@ -276,7 +310,7 @@ class Forwarder:
             return None
         first = lane.first_unsent()
         until = min((seq for seq in lane.ahead if seq >= first), default=lane.rows.next_seq)
-        batch = self._batch(lane, first, min(BACKLOG_MAX_COUNT, until - first), now)
+        batch = self._batch(lane, first, min(BACKLOG_MAX_COUNT, until - first), now, room_bytes=self.pace.room_bytes)
         if batch is None:
             return None
         lane.owe(batch)
@@ -294,10 +328,12 @@ class Forwarder:
     def sent(self, size_bytes: int) -> None:
         """Count what the last batch weighed as a message. Live records are free: else they could starve the backlog."""
         if self._weighs:
-            self._allowance_bytes -= size_bytes + _OVERHEAD_BYTES
+            self._allowance_bytes -= self.pace.weigh(size_bytes)
 
-    def _batch(self, lane: _Lane, first: int, max_count: int, now: Moment) -> Batch | None:
-        rows = lane.rows.read(first, max_count=max_count, max_bytes=BATCH_ROOM_BYTES)
+    def _batch(
+        self, lane: _Lane, first: int, max_count: int, now: Moment, *, room_bytes: int = BATCH_ROOM_BYTES
+    ) -> Batch | None:
+        rows = lane.rows.read(first, max_count=max_count, max_bytes=room_bytes)
         if not rows:
             return None
         return Batch(

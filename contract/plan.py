@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from contract import names
+from contract.quiet_hours import QuietHours, Window, cover_the_week, find_zone, parse_window
 from contract.settings import Phrase, Problem, Seconds, SettingsError, build
 
 Interval = Annotated[Seconds, msgspec.Meta(ge=1, le=86400)]
@@ -25,18 +26,24 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one agent does. `backlog_bps` limits how fast old records follow the live ones."""
+    """All that one agent does.
+
+    `backlog_bps` is the share of the line that old records may take, and `quiet_hours` is when they take none.
+    """
 
     tick_s: float
     profile: str
     backlog_bps: float
     jobs: tuple[Job, ...]
+    quiet_hours: QuietHours = QuietHours()
 
 
 class _WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
     tick_s: Interval = 60.0
     profile: str = "zoom-720p"
     backlog_bps: Annotated[float, msgspec.Meta(ge=1000, le=1e9)] = 64_000.0
+    quiet_hours: tuple[str, ...] = ()
+    time_zone: str = "Asia/Ho_Chi_Minh"
     probe: tuple[dict[str, object], ...] = ()
 
 
@@ -56,8 +63,34 @@ def look_at_plan(raw: Mapping[str, object], *, source: str) -> tuple[Plan, list[
     problems: list[Problem] = []
     jobs = tuple(_jobs(written, source, problems))
     problems.extend(_repeated_targets(jobs))
-    plan = Plan(tick_s=written.tick_s, profile=written.profile, backlog_bps=written.backlog_bps, jobs=jobs)
+    plan = Plan(
+        tick_s=written.tick_s,
+        profile=written.profile,
+        backlog_bps=written.backlog_bps,
+        jobs=jobs,
+        quiet_hours=_quiet_hours(written, problems),
+    )
     return plan, problems
+
+
+def _quiet_hours(written: _WrittenPlan, problems: list[Problem]) -> QuietHours:
+    zone = find_zone(written.time_zone)
+    if zone is None:
+        problems.append(_unexpected("time_zone", "expect.time_zone", written.time_zone))
+    windows: list[Window] = []
+    for place, text in enumerate(written.quiet_hours):
+        window = parse_window(text)
+        if window is None:
+            problems.append(_unexpected(f"quiet_hours[{place}]", "expect.hours", text))
+        else:
+            windows.append(window)
+    if cover_the_week(windows):
+        problems.append(Problem("quiet_hours", "settings.always_quiet", {}))
+    return QuietHours(tuple(windows), zone)
+
+
+def _unexpected(where: str, expected: str, got: str) -> Problem:
+    return Problem(where, "settings.expected", {"expected": Phrase(expected, {}), "got": repr(got)})
 
 
 def _jobs(written: _WrittenPlan, source: str, problems: list[Problem]) -> Iterator[Job]:
