@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from readiness.profile import Limit
 from readiness.state import Sign, Window
 from readiness.verdict import Level
-from readiness.wilson import at_most, wilson
+from contract.wilson import at_most, wilson
 
 DEGRADED_COUNT: Final = 2
 UNFIT_COUNT: Final = 4
