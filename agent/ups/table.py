@@ -85,7 +85,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _PHASED: Final = frozenset({"inputs_v", "inputs_hz", "outputs_v", "loads_ratio"})
-_UNKNOWN: Final = frozenset({-1, 0xFFFF, 0x7FFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000, -0x80000000, 71582788})
+UNKNOWN: Final = frozenset({-1, 0xFFFF, 0x7FFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000, -0x80000000, 71582788})
 """What devices say for "don't know": all ones of some width, and Windows' endless minutes."""
 _WEEK_S: Final = 7 * 86400.0
 _BYTE_OF_MINUTES_S: Final = 255 * 60.0
@@ -108,7 +108,7 @@ _VOLTS: Final = frozenset({"inputs_v", "outputs_v", "battery_v", "nominal_v", "t
 
 
 def _number(figure: Figure, answer: object) -> Number | None:
-    if not isinstance(answer, int) or answer in _UNKNOWN or (figure.zero_is_absent and answer == 0):
+    if not isinstance(answer, int) or answer in UNKNOWN or (figure.zero_is_absent and answer == 0):
         return None
     return plausible(figure.into, answer if figure.into == "alarms_count" else answer * figure.times)
 

@@ -1,0 +1,100 @@
+"""What a kind of device is to us: something that can be recognised, and asked how it is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from agent.devices.parts import State
+from agent.probe import Values
+
+Family = Literal["codec", "camera", "dsp", "screen", "projector", "router", "switch", "host", "ups", "device"]
+"""What sort of thing it is; a role of `contract.names` where one fits."""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device is. A text that it does not say is empty; `by` says how it was recognised.
+
+    `kind` is the name of the kind's file; empty for a device that answers and that no kind knows.
+    """
+
+    kind: str
+    family: Family = "device"
+    vendor: str = ""
+    model: str = ""
+    firmware: str = ""
+    by: str = ""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device says of its parts, by their published names, and of its figures. Nothing is guessed."""
+
+    parts: dict[str, State] = {}
+    figures: Values = {}
+
+
+class Snmp(Protocol):
+    """The SNMP agent of the device asked. Numbers are int, texts bytes, object ids str; what is not there is absent.
+
+    Both raise ProbeFailed when the device is silent or denies access.
+    """
+
+    async def get(self, oids: Sequence[str]) -> Mapping[str, int | str | bytes]:
+        """The values of these objects."""
+        ...
+
+    async def rows(self, columns: Sequence[str], max_count: int) -> Mapping[str, Mapping[str, int | str | bytes]]:
+        """The first rows of a table: index -> column -> value."""
+        ...
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to ask, with what, and how patiently.
+
+    `system` is what SNMP said when it was first asked (the system group, then each table's signs), by OID. `snmp` is
+    None where SNMP was not asked, or was silent. `user` and `password` are for conversations, `port` is None for a
+    protocol's usual one.
+    """
+
+    host: str
+    what: str
+    """Begins every error: `device 192.168.1.20`."""
+    timeout_s: float
+    """How long one question may take."""
+    user: str = ""
+    password: str = ""
+    port: int | None = None
+    snmp: Snmp | None = None
+    system: Mapping[str, int | str | bytes] = {}
+
+
+class Kind(Protocol):
+    """One kind of device."""
+
+    @property
+    def name(self) -> str:
+        """Its file's name."""
+        ...
+
+    @property
+    def way(self) -> str:
+        """The protocol that it is asked by, as `by` in a plan names it: `snmp`, `pjlink`, `onvif`, …"""
+        ...
+
+    @property
+    def is_generic(self) -> bool:
+        """Whether it is one of several makers' things: what no other kind recognises."""
+        ...
+
+    @property
+    def signs(self) -> Sequence[str]:
+        """Objects to ask for by SNMP where the system group says nothing; their answers come in `device.system`."""
+        ...
+
+    async def recognise(self, device: Device) -> Identity | None:
+        """What the device is if it is of this kind. May ask one short question, or several at once."""
+        ...
+
+    async def ask(self, device: Device) -> Told:
+        """How the device is. Raises ProbeFailed."""
+        ...
