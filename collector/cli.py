@@ -26,7 +26,7 @@ from collector.backup import BackupError, back_up, restore
 from collector.broker import BrokerError
 from collector.database import DatabaseRefused
 from collector.enrolment import BrokerAddress, dismiss, enrol, equip_broker
-from collector.journal import Journal
+from collector.journal import JournalReader
 from collector.ledger import Cause, Ledger, make_ledger
 from collector.mail import MailFailed, send_test_mail
 from collector.plans import load_plans
@@ -36,7 +36,7 @@ from collector.settings import CollectorSettings, load_settings
 from collector.watch import DEFAULT_PROFILE
 from collector.web.server import WebServerError
 from contract.catalogue import LANGUAGES, Language, say
-from contract.settings import SettingsError
+from contract.settings import Problem, SettingsError
 from readiness import telling
 from readiness.verdict import Verdict
 
@@ -383,6 +383,16 @@ def _moment(text: str) -> float:
     return moment.timestamp()
 
 
+@contextlib.contextmanager
+def _journal(settings: CollectorSettings) -> Iterator[JournalReader]:
+    """The journal, only to be read: it is the running collector's. Raises SettingsError where there is none."""
+    path = settings.folder / "journal.db"
+    if not path.exists():
+        raise SettingsError(str(settings.folder), [Problem("", "settings.no_file", {"path": path})])
+    with contextlib.closing(JournalReader(path)) as journal:
+        yield journal
+
+
 def show_ledger(arguments: argparse.Namespace) -> int:
     """Every account and every hole; exit 1 when something is missing without a cause."""
     settings = load_settings(arguments.config)
@@ -394,7 +404,7 @@ def show_ledger(arguments: argparse.Namespace) -> int:
         agents = [
             agent.agent for agent in registry.agents() if any(one.room == arguments.room for one in agent.standings)
         ]
-    with contextlib.closing(Journal(settings.folder / "journal.db")) as journal:
+    with _journal(settings) as journal:
         found = make_ledger(journal.evidence(agents), begin_s, end_s)
     if arguments.json:
         print(msgspec.json.encode(found).decode())
@@ -417,7 +427,7 @@ def _ledger_text(found: Ledger, language: Language) -> Iterator[str]:
 def show_quarantine(arguments: argparse.Namespace) -> int:
     """The newest first: when, who, why."""
     settings = load_settings(arguments.config)
-    with contextlib.closing(Journal(settings.folder / "journal.db")) as journal:
+    with _journal(settings) as journal:
         for one in journal.quarantined(arguments.limit):
             print(f"{_stamp(one.arrived_s)}\t{one.agent or one.topic}\t{one.why}\t{len(one.body)} bytes")
     return 0

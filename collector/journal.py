@@ -160,7 +160,57 @@ class JournalDamaged(sqlite3.DatabaseError):
     """A record in it is not what was written."""
 
 
-class Journal:
+class _Answers:
+    """What may be asked from either side."""
+
+    _db: sqlite3.Connection
+
+    def evidence(self, agents: Sequence[str]) -> Evidence:
+        """What the ledger of these agents is made from."""
+        marks = ", ".join("?" * len(agents))
+        tallies = self._db.execute(
+            "SELECT agent, epoch, slot, readings_count, unsure_count FROM tally"  # noqa: S608 - only question marks
+            f" WHERE agent IN ({marks})",
+            agents,
+        )
+        accounts = self._db.execute(
+            "SELECT agent, epoch, made_count, dropped_count, coalesce(stored.readings_count, 0)"  # noqa: S608 - as above
+            f" FROM stream LEFT JOIN stored USING (agent, epoch) WHERE agent IN ({marks}) ORDER BY heard_s",
+            agents,
+        )
+        words = self._db.execute(
+            f"SELECT * FROM word WHERE agent IN ({marks}) ORDER BY at_s",  # noqa: S608 - as above
+            agents,
+        )
+        lost = self._db.execute(
+            "SELECT agent, last - first + 1, (SELECT max(taken_s) FROM kept WHERE kept.agent = gap.agent"  # noqa: S608 - as above
+            f" AND kept.epoch = gap.epoch AND seq < first), noticed_s FROM gap WHERE agent IN ({marks})",
+            agents,
+        )
+        suspects = self._db.execute(
+            f"SELECT arrived_s FROM quarantine WHERE agent IN ({marks})",  # noqa: S608 - as above
+            agents,
+        )
+        return Evidence(
+            tallies=[Tally(*row) for row in tallies],
+            accounts=[Account(*row) for row in accounts],
+            words=[Word(*row) for row in words],
+            lost=[Lost(*row) for row in lost],
+            quarantined_s=[row[0] for row in suspects],
+        )
+
+    def gaps(self) -> list[Gap]:
+        """All gaps."""
+        return [Gap(*row) for row in self._db.execute("SELECT * FROM gap ORDER BY noticed_s")]
+
+    def quarantined(self, limit: int) -> list[Quarantined]:
+        """The newest messages in quarantine."""
+        return [
+            Quarantined(*row) for row in self._db.execute("SELECT * FROM quarantine ORDER BY id DESC LIMIT ?", (limit,))
+        ]
+
+
+class Journal(_Answers):
     """The one writer's side. Raises sqlite3.Error for a disk that refuses, a journal at its cap, and a damaged one."""
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, check: bool = False) -> None:
@@ -303,40 +353,6 @@ class Journal:
             Word(*row) for row in self._db.execute("SELECT agent, max(at_s), state, reason FROM word GROUP BY agent")
         ]
 
-    def evidence(self, agents: Sequence[str]) -> Evidence:
-        """What the ledger of these agents is made from."""
-        marks = ", ".join("?" * len(agents))
-        tallies = self._db.execute(
-            "SELECT agent, epoch, slot, readings_count, unsure_count FROM tally"  # noqa: S608 - only question marks
-            f" WHERE agent IN ({marks})",
-            agents,
-        )
-        accounts = self._db.execute(
-            "SELECT agent, epoch, made_count, dropped_count, coalesce(stored.readings_count, 0)"  # noqa: S608 - as above
-            f" FROM stream LEFT JOIN stored USING (agent, epoch) WHERE agent IN ({marks}) ORDER BY heard_s",
-            agents,
-        )
-        words = self._db.execute(
-            f"SELECT * FROM word WHERE agent IN ({marks}) ORDER BY at_s",  # noqa: S608 - as above
-            agents,
-        )
-        lost = self._db.execute(
-            "SELECT agent, last - first + 1, (SELECT max(taken_s) FROM kept WHERE kept.agent = gap.agent"  # noqa: S608 - as above
-            f" AND kept.epoch = gap.epoch AND seq < first), noticed_s FROM gap WHERE agent IN ({marks})",
-            agents,
-        )
-        suspects = self._db.execute(
-            f"SELECT arrived_s FROM quarantine WHERE agent IN ({marks})",  # noqa: S608 - as above
-            agents,
-        )
-        return Evidence(
-            tallies=[Tally(*row) for row in tallies],
-            accounts=[Account(*row) for row in accounts],
-            words=[Word(*row) for row in words],
-            lost=[Lost(*row) for row in lost],
-            quarantined_s=[row[0] for row in suspects],
-        )
-
     def save_stream(self, stream: Stream) -> None:
         """Note how far an agent is."""
         self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?)", stream)
@@ -378,16 +394,6 @@ class Journal:
         """Numbers above `upto` that are here already, ascending: live records that overtook a backlog."""
         query = "SELECT seq FROM kept WHERE agent = ? AND epoch = ? AND seq > ? ORDER BY seq"
         return [seq for (seq,) in self._db.execute(query, (agent, epoch, upto))]
-
-    def gaps(self) -> list[Gap]:
-        """All gaps."""
-        return [Gap(*row) for row in self._db.execute("SELECT * FROM gap ORDER BY noticed_s")]
-
-    def quarantined(self, limit: int) -> list[Quarantined]:
-        """The newest messages in quarantine."""
-        return [
-            Quarantined(*row) for row in self._db.execute("SELECT * FROM quarantine ORDER BY id DESC LIMIT ?", (limit,))
-        ]
 
     def quarantined_total(self) -> int:
         """How many were ever put aside."""
@@ -480,8 +486,8 @@ class Journal:
         self._file.close()
 
 
-class JournalReader:
-    """One sink's side: reads what is kept, in order of id. Raises sqlite3.Error."""
+class JournalReader(_Answers):
+    """The side of a sink, or of an operator: reads what is kept, and changes nothing. Raises sqlite3.Error."""
 
     def __init__(self, path: Path, on_error: Callable[[sqlite3.Error], None] = lambda _: None) -> None:
         self._db = sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None, check_same_thread=False)

@@ -1,9 +1,16 @@
 """The ledger: what agents say that they made, against what is stored, and why there are holes."""
 
+import contextlib
+import time
+from pathlib import Path
+
 import pytest
 
 from collector.cli import main
+from collector.database import open_database, sqlite_url
+from collector.journal import Journal, Stream
 from collector.ledger import SLOT_S, Account, Cause, Evidence, Hole, Lost, Tally, Word, make_ledger
+from collector.registry import Registry
 
 DAY_SLOT = 1_795_500_000 // 600
 BEGIN_S = DAY_SLOT * SLOT_S
@@ -109,3 +116,37 @@ def test_a_time_that_is_none_is_said_to_be(begin: str, said: str, capsys: pytest
     with pytest.raises(SystemExit):
         main(["ledger", "--room", "room-1", "--from", begin])
     assert capsys.readouterr().err.endswith(f"argument --from: {said}\n")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Settings of a collector that knows a room and its agent."""
+    path = tmp_path / "collector.toml"
+    path.write_text(f'data_dir = "{tmp_path}"\n', encoding="utf-8")
+    engine = open_database(sqlite_url(tmp_path / "collector.db"))
+    registry = Registry(engine)
+    registry.add_room("room-1", name="1", province="Hà Giang", school="THCS")
+    registry.add_agent("pc-1", "room-1", time.time())
+    engine.dispose()
+    return path
+
+
+def test_looking_at_the_ledger_leaves_the_journal_to_the_collector_that_runs(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was opened as by a second collector, and marked as closed by the first when the command ended."""
+    with contextlib.closing(Journal(tmp_path / "journal.db")) as journal:
+        with journal.transaction():
+            journal.save_stream(Stream("pc-1", "epoch-01", 0, 7, 0, time.time()))
+        for words in (["ledger", "--room", "room-1", "--json"], ["quarantine"]):
+            main([*words, "--config", str(config)])
+        assert '"pc-1","epoch-01",7,0,0' in capsys.readouterr().out
+        assert not journal._is_closed()
+
+
+def test_a_ledger_without_a_journal_names_the_file_that_is_not_there(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ledger", "--room", "room-1", "--lang", "en", "--config", str(config)]) == 78
+    assert capsys.readouterr().err == f"{tmp_path}: there is no file {tmp_path / 'journal.db'}\n"
+    assert not (tmp_path / "journal.db").exists()
