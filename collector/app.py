@@ -7,15 +7,18 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from collector.alerting.decide import Notice
-from collector.alerting.incident import Change, Incidents, Policy
-from collector.alerting.letter import RoomFacts, compose
+from collector.alerting.health import BEHIND_AFTER_S, STUCK_AFTER_S, Daily, Health, Look, Trouble
+from collector.alerting.incident import OWN, Change, Incident, Incidents, Policy
+from collector.alerting.letter import RoomFacts, Today, compose, compose_daily
+from collector.alerting.told import Told
 from collector.authority import Authority
 from collector.broker import EmbeddedBroker, server_context
 from collector.cases import Cases
@@ -50,6 +53,13 @@ _STOPS_WORK: Final = frozenset({"broker_lost", "journal_refuses", "database_refu
 _LAST_WORK_S: Final = 10.0
 _STEP_S: Final = 2.0
 """From here on a jump of our own wall clock is a step, and no slewing."""
+_STEP_TOLD_S: Final = 900.0
+"""So long a step of our own clock stays a trouble, to be long enough for one."""
+_PAST_LOOKED_AT: Final = 100
+_OF_ONE_AGENT: Final = frozenset({"agent_cloned", "agent_floods"})
+"""Problems for the pages, of which operators are told by agent."""
+_OURS: Final = frozenset({"clock_stepped", "sink_behind", "mail_stuck", "mail_unproven", "no_operators"})
+"""Problems that are looked for here."""
 
 
 class SystemClock:
@@ -82,6 +92,8 @@ class Collector:
         self._plans_stamp = stamp(settings.plans)
         self._published: dict[str, bytes] = {}
         self._unsaved: list[Change] = []
+        self._stepped = (0.0, float("-inf"))  # by how much our own clock was last set, and when by the other one
+        self._fed_s = self._clock.now().mono_s  # when the sinks last took everything, by that clock
         self._stopping = threading.Event()
         self._running = contextlib.ExitStack()  # what `stop` has to take down, the latest first
         self._engine = open_settings_database(settings)
@@ -199,11 +211,20 @@ class Collector:
 
     def _make_pipeline(self) -> Pipeline:
         alerts = self._settings.alerts
+        known = self._cases.unfinished(self._wall_s())
+        told = self._outbox.told()
+        self._health = Health(
+            policy=policy_of(alerts),
+            operators=self._settings.operators.recipients(self._settings.language),
+            daily_at=self._settings.operators.daily_at,
+            known=[one for one in known if one.room in OWN],
+            told=Told(told.all()),
+        )
         watch = Watch(
             profiles=self._profiles,
             policy=policy_of(alerts),
-            incidents=Incidents(policy_of(alerts), self._cases.unfinished(self._wall_s())),
-            told=self._outbox.told(),
+            incidents=Incidents(policy_of(alerts), [one for one in known if one.room not in OWN]),
+            told=told,
             silent_after_s=alerts.silent_after_s,
         )
         return Pipeline(
@@ -245,7 +266,9 @@ class Collector:
             before = now
             if abs(step_s) > _STEP_S:
                 self._pipeline.clock_stepped(step_s, now.wall_s)
+                self._stepped = (step_s, now.mono_s)
             if now.mono_s - planned_s >= _PLANS_EVERY_S:
+                self._health.start_over(now.wall_s)
                 planned_s = now.mono_s
                 self._publish_plans()
             if now.mono_s - reviewed_s >= every_s:
@@ -265,22 +288,29 @@ class Collector:
     def _on_review(self, review: Review, now: float) -> None:
         """Steps 10 to 12 of the line meet the disk here: incidents and letters are stored before anything is sent."""
         watch = self._pipeline.watch
-        self._unsaved += review.changes
+        look = self._look_at_ourselves(now)
+        self._unsaved += (*review.changes, *look.changes)
         try:
             if self._unsaved:
                 self._cases.save(self._unsaved)
                 self._unsaved.clear()
             for notice in review.notices:
-                self._write_letter(notice, now)
+                self._write_letter(notice, now, watch.told)
+            for notice in look.notices:
+                self._write_letter(notice, now, self._health.told)
+            for daily in look.dailies:
+                self._write_daily(daily, review, look, now)
         except DatabaseRefused:
             # Neither is forgotten: changes wait here, and a letter that told does not know of is decided again.
             log.exception("incidents or letters cannot be stored")
             self._pipeline.problems.add("database_refuses")
         else:
             self._pipeline.problems.discard("database_refuses")
-        if review.notices:
+        if review.notices or look.notices or look.dailies:
             self._mailer.wake()
-        watch.told.update(self._outbox.news())
+        news = self._outbox.news()
+        watch.told.update(news)
+        self._health.told.update(news)
         self._snapshot = self._portrait.take(
             self._pipeline,
             now,
@@ -290,11 +320,74 @@ class Collector:
             journal=self._journal,
             changed=[change.incident.room for change in review.changes],
         )
+            mail_proved_s=self._health.proof(now).proved_s,
 
-    def _write_letter(self, notice: Notice, now: float) -> None:
+    def _look_at_ourselves(self, now: float) -> Look:
+        """What is wrong with the collector itself, which the pages show at once and operators hear of if it lasts."""
+        problems = self._pipeline.problems
+        problems -= _OURS
+        problems |= set(self._own_problems(now))
+        troubles = [Trouble(code) for code in problems - _OF_ONE_AGENT - {"clock_stepped"}]
+        if "clock_stepped" in problems:
+            troubles.append(Trouble("clock_stepped", value="clock_offset_s", measured=self._stepped[0]))
+        cloned = self._pipeline.cloned_agents
+        troubles += (Trouble("agent_cloned", agent) for agent in cloned)
+        troubles += (Trouble("agent_floods", agent) for agent in self._pipeline.flooding_agents)
+        books = self._pipeline.books.items()
+        troubles += (Trouble("plan_refused", agent) for agent, book in books if book.trouble and agent not in cloned)
+        present = {one.address for contacts in self._view.contacts.values() for one in contacts if one.until_s is None}
+        present.update(one.address for one in self._health.operators)
+        troubles += (Trouble("recipient_refused", who) for who in self._outbox.refused_addresses() if who in present)
+        return self._health.look(troubles, now)
+
+    def _own_problems(self, now: float) -> Iterator[str]:
+        mono_s = self._clock.now().mono_s
+        if mono_s - self._stepped[1] < max(_STEP_TOLD_S, 2 * self._settings.alerts.hold_off_s):
+            yield "clock_stepped"
+        if not any(feeder.view.trouble and feeder.view.behind_count for feeder in self._feeders):
+            self._fed_s = mono_s
+        if mono_s - self._fed_s > BEHIND_AFTER_S:
+            yield "sink_behind"
+        since_s = self._outbox.unheeded_since_s()
+        if since_s is not None and abs(now - since_s) > STUCK_AFTER_S:
+            yield "mail_stuck"
+        if self._health.proof(now).is_missing:
+            yield "mail_unproven"
+        if self._settings.mail.mode == "smtp" and not self._health.operators:
+            yield "no_operators"
+
+    def _write_daily(self, daily: Daily, review: Review, look: Look, now: float) -> None:
+        message = compose_daily(
+            daily.recipient,
+            Today(
+                rooms=Counter(verdict.level for verdict in review.verdicts.values()),
+                waiting_count=self._outbox.waiting_count(),
+                refused_count=self._outbox.refused_count(),
+                findings=look.findings,
+            ),
+            sender=self._settings.mail.sender,
+            now=now,
+            base_url=self._settings.web.base_url,
+            at=self._settings.operators.daily_at,
+            missing_at=self._health.missing_at,
+        )
+        self._outbox.put(daily, message, now)
+        self._health.told.queue(daily, now)
+
+    def _unsent_before(self, notice: Notice) -> list[Incident]:
+        """Incidents of the same room of which the person should know and does not, since no letter left."""
+        if not self._outbox.waiting_count():
+            return []
+        past = self._cases.recent(notice.incident.room, _PAST_LOOKED_AT)
+        others = [one for one in reversed(past) if one.opened_s < notice.incident.opened_s]
+        untold = self._outbox.untold([one.incident for one in others], notice.recipient.address)
+        return [one for one in others if one.incident in untold]
+
+    def _write_letter(self, notice: Notice, now: float, told: Told) -> None:
         watch = self._pipeline.watch
         room = self._view.rooms.get(notice.incident.room)
         facts = RoomFacts(
+        earlier = self._unsent_before(notice)
             room=notice.incident.room,
             name=room.name if room else notice.incident.room,
             place=room.place if room else (),
@@ -307,12 +400,11 @@ class Collector:
             sender=self._settings.mail.sender,
             now=now,
             base_url=self._settings.web.base_url,
-            is_first=all(
-                one.sent_s is None for one in watch.told.of(notice.incident.incident, notice.recipient.address)
-            ),
+            is_first=all(one.sent_s is None for one in told.of(notice.incident.incident, notice.recipient.address)),
+            earlier=earlier,
         )
-        self._outbox.put(notice, message, now)
-        watch.told.queue(notice, now)
+        self._outbox.put(notice, message, now, instead_of=[one.incident for one in earlier])
+        told.queue(notice, now)
 
     def _publish_plans(self) -> None:
         """Leave every agent the plan of its room; again after each connect, since the broker remembers nothing."""

@@ -45,13 +45,15 @@ _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-
 class MailSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How letters leave: not at all, as .eml files in a folder, or through a mail relay.
 
-    `sender` is an address, or `Name <address>`. `helo` is the name that we greet the relay with; without it the
-    machine's own. `ca` is a file of certificates to trust in place of the system's, for a relay of one's own.
-    `timeout_s` is how long the relay may be silent.
+    `sender` is an address, or `Name <address>`. `bounces_to` is whom mail servers tell, later, of a letter that they
+    could not deliver after all (the envelope's sender, Return-Path); without it the sender. `helo` is the name that we
+    greet the relay with; without it the machine's own. `ca` is a file of certificates to trust in place of the
+    system's, for a relay of one's own. `timeout_s` is how long the relay may be silent.
     """
 
     mode: Literal["none", "smtp", "folder"] = "none"
     sender: str = DEFAULT_SENDER
+    bounces_to: str = ""
     folder: Path | None = None
     host: str = ""
     port: Port = 587
@@ -64,10 +66,10 @@ class MailSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def doubts(self) -> Iterator[Problem]:
         """What each mode needs; and no password in the clear over a network."""
-        if not _ADDRESS.fullmatch(parseaddr(self.sender)[1]):
-            yield Problem(
-                "sender", "settings.expected", {"expected": Phrase("expect.mail", {}), "got": repr(self.sender)}
-            )
+        if not is_address(self.sender):
+            yield no_address("sender", self.sender)
+        if self.bounces_to and not is_address(self.bounces_to):
+            yield no_address("bounces_to", self.bounces_to)
         if self.mode == "folder" and self.folder is None:
             yield Problem("folder", "settings.needs", {"what": 'mode = "folder"', "needed": 'folder = "…"'})
         if self.mode == "smtp":
@@ -85,6 +87,16 @@ class MailSettings(msgspec.Struct, frozen=True, kw_only=True):
             yield Problem("security", "settings.needs", {"what": "user", "needed": 'security = "starttls" / "tls"'})
         if self.ca is not None and not self.ca.is_file():
             yield Problem("ca", "settings.no_file", {"path": self.ca})
+
+
+def is_address(written: str) -> bool:
+    """Whether it is a mail address, or `Name <address>`."""
+    return _ADDRESS.fullmatch(parseaddr(written)[1]) is not None
+
+
+def no_address(where: str, written: str) -> Problem:
+    """What to say of a setting that should be an address."""
+    return Problem(where, "settings.expected", {"expected": Phrase("expect.mail", {}), "got": repr(written)})
 
 
 NO_FACTS: Final[Mapping[str, object]] = MappingProxyType({})
@@ -224,7 +236,7 @@ class Relay:
         # The wait after the final dot is the longest (RFC 5321, 4.5.3.2.6): a relay may look for viruses there, and
         # who gives up early sends the letter twice.
         with self._at_most(10 * self._settings.timeout_s):
-            sender = parseaddr(self._settings.sender)[1]
+            sender = parseaddr(self._settings.bounces_to or self._settings.sender)[1]
             code, words = self._ask("MAIL FROM", lambda: self._smtp.mail(sender))
             self._demand(code, words, "mail.sender_refused", sender=sender)
             code, words = self._ask("RCPT TO", lambda: self._smtp.rcpt(letter.address))

@@ -74,6 +74,13 @@ def _health(taken: Snapshot) -> Iterator[Metric]:
     yield GaugeMetricFamily("sansang_broker_connected_bool", connected, value=int(health.broker_connected))
     yield GaugeMetricFamily("sansang_outbox_waiting", "Letters waiting to be sent", value=health.outbox_waiting_count)
     yield GaugeMetricFamily("sansang_outbox_refused", "Letters refused for good", value=health.outbox_refused_count)
+    # Absent until there is a proof, as what is missing is; an alert asks for both.
+    proved_s = health.mail_proved_s
+    proven = "1 once a daily mail was taken by the mail server; see its age"
+    yield GaugeMetricFamily("sansang_mail_proven_bool", proven, value=int(proved_s is not None))
+    if proved_s is not None:
+        age = "Since the mail server last took a daily mail, which proves that letters leave"
+        yield GaugeMetricFamily("sansang_mail_proof_age_seconds", age, value=max(0.0, taken.taken_s - proved_s))
     yield GaugeMetricFamily("sansang_problems", "Known problems of the collector", value=len(health.problems))
     behind = GaugeMetricFamily("sansang_sink_behind", "Entries of the journal not in the sink yet", labels=["sink"])
     refused = CounterMetricFamily("sansang_sink_refused", "Samples the sink refused", labels=["sink"])

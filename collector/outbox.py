@@ -1,7 +1,7 @@
 """Keeps every letter from the moment it is decided, and what became of it; sends nothing."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from email.message import EmailMessage
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     delete,
     func,
     insert,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from collector.alerting.health import DAILY
 from collector.alerting.told import Tellable, Telling, Told
 from collector.database import metadata
 from collector.web.letters import LetterState, LetterView
@@ -80,14 +82,19 @@ class Outbox:
         self._news: list[Telling] = []
         with engine.connect() as connection:
             self._counts = _count(connection)
+            # Of letters written before the last one that left it is known that they were tried since.
+            sent = select(func.max(_letter.c.id)).where(_letter.c.state == LetterState.SENT.value)
+            self._heeded_id = connection.scalar(sent) or 0
+            self._unheeded_since_s = self._oldest_unheeded_s(connection)
+            self._refused_since_s = dict(_refused_last(connection))
 
     # For the pipeline
 
-    def put(self, notice: Tellable, message: EmailMessage, now: float) -> bool:
+    def put(self, notice: Tellable, message: EmailMessage, now: float, *, instead_of: Collection[str] = ()) -> bool:
         """Keep a letter until it is sent; False when this notice lies here already, whatever became of it.
 
-        Letters of the same incident to the same person that still wait are not sent any more: each letter tells the
-        whole story, and nobody wants yesterday's news after today's.
+        Letters to the same person of the same incident, or of those that it tells of in their place, that still wait
+        are not sent any more: each letter tells the whole story, and nobody wants yesterday's news after today's.
         """
         row = {
             "key": notice.key,
@@ -101,7 +108,7 @@ class Outbox:
         }
         older = (
             _WAITS,
-            _letter.c.incident == row["incident"],
+            _letter.c.incident.in_({notice.incident.incident, *instead_of}),
             _letter.c.address == row["address"],
             _letter.c.key != row["key"],
         )
@@ -111,11 +118,21 @@ class Outbox:
                 connection.execute(insert(_letter).values(row))
                 merged = [one.id for one in connection.execute(select(_letter.c.id).where(*older))]
                 news = _settle(connection, merged, LetterState.MERGED, now)
-                self._counts = _count(connection)
+                self._look(connection)
         except IntegrityError:
             return False
         self._tell([_queued(notice, now), *news])
         return True
+
+    def untold(self, incidents: Collection[str], address: str) -> frozenset[str]:
+        """Those of the incidents of which a person would have been told by letters that never left, and has not been
+        told anything since.
+        """
+        theirs = (_letter.c.incident.in_(incidents), _letter.c.address == address)
+        settled = _letter.c.state.in_((LetterState.SENT.value, LetterState.REFUSED.value))
+        last = select(func.coalesce(func.max(_letter.c.id), 0)).where(*theirs, settled).scalar_subquery()
+        with self._engine.connect() as connection:
+            return frozenset(connection.scalars(select(_letter.c.incident).where(*theirs, _letter.c.id > last)))
 
     def told(self) -> Told:
         """Who was told what, as far as it is kept."""
@@ -136,6 +153,15 @@ class Outbox:
     def refused_count(self) -> int:
         """How many letters were refused, of those kept; asks no database."""
         return self._counts.get(LetterState.REFUSED.value, 0)
+
+    def unheeded_since_s(self) -> float | None:
+        """When the oldest letter was written that waits and after which none has left; asks no database."""
+        return self._unheeded_since_s
+
+    def refused_addresses(self) -> Mapping[str, float]:
+        """To whom the last letter was refused, and since when; asks no database."""
+        with self._lock:
+            return dict(self._refused_since_s)
 
     # For the pages
 
@@ -246,21 +272,38 @@ class Outbox:
         """
         last_s = func.max(_letter.c.written_s)
         fresh = select(_letter.c.incident).group_by(_letter.c.incident).having(last_s >= now - KEPT_S)
+        worn = and_(_letter.c.incident == DAILY, _letter.c.written_s < now - KEPT_S)
         with self._engine.begin() as connection:
-            connection.execute(delete(_letter).where(~_WAITS, _letter.c.incident.not_in(fresh)))
-            self._counts = _count(connection)
+            connection.execute(delete(_letter).where(~_WAITS, or_(_letter.c.incident.not_in(fresh), worn)))
+            self._look(connection)
 
     def _close(self, letter: int, state: LetterState, now: float, words: str, if_so: ColumnElement[bool]) -> None:
         with self._engine.begin() as connection:
             values = {"state": state.value, "settled_s": now, "server_words": _brief(words)}
             done = connection.execute(update(_letter).where(_letter.c.id == letter, if_so).values(values))
             news = _tellings(connection, [letter] if done.rowcount else [])
-            self._counts = _count(connection)
+            if state is LetterState.SENT:
+                self._heeded_id = connection.scalar(select(func.max(_letter.c.id))) or 0
+            self._look(connection)
         self._tell(news)
+
+    def _look(self, connection: Connection) -> None:
+        self._counts = _count(connection)
+        self._unheeded_since_s = self._oldest_unheeded_s(connection)
+
+    def _oldest_unheeded_s(self, connection: Connection) -> float | None:
+        asked = select(func.min(_letter.c.written_s)).where(_WAITS, _letter.c.id > self._heeded_id)
+        oldest_s: float | None = connection.scalar(asked)
+        return oldest_s
 
     def _tell(self, news: Iterable[Telling]) -> None:
         with self._lock:
-            self._news += news
+            for one in news:
+                self._news.append(one)
+                if one.refused_s is not None:
+                    self._refused_since_s.setdefault(one.address, one.refused_s)
+                elif one.sent_s is not None:
+                    self._refused_since_s.pop(one.address, None)
 
 
 def _settle(connection: Connection, letters: list[int], state: LetterState, now: float) -> list[Telling]:
@@ -281,6 +324,17 @@ def _is_due(now: float) -> ColumnElement[bool]:
 def _count(connection: Connection) -> dict[str, int]:
     counted = connection.execute(select(_letter.c.state, func.count()).group_by(_letter.c.state))
     return {state: count for state, count in counted}  # noqa: C416 - rows are no pairs to mypy
+
+
+def _refused_last(connection: Connection) -> Iterator[tuple[str, float]]:
+    """Addresses to which the last letter that was settled was refused, and when."""
+    settled = _letter.c.state.in_((LetterState.SENT.value, LetterState.REFUSED.value))
+    last = select(func.max(_letter.c.id)).where(settled).group_by(_letter.c.address)
+    asked = select(_letter.c.address, _letter.c.settled_s)
+    refused = _letter.c.state == LetterState.REFUSED.value
+    yield from (
+        (row.address, row.settled_s) for row in connection.execute(asked.where(_letter.c.id.in_(last), refused))
+    )
 
 
 def _queued(notice: Tellable, now: float) -> Telling:

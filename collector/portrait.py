@@ -53,6 +53,7 @@ class Portrait:
         feeders: Sequence[Feeding],
         journal: Journal,
         changed: Sequence[str],
+        mail_proved_s: float | None,
     ) -> Snapshot:
         """The picture at `now`; `changed` names the rooms whose incidents have changed since the last one."""
         for room in (pipeline.watch.rooms.keys() - self._incidents.keys()) | set(changed):
@@ -77,6 +78,7 @@ class Portrait:
             sinks=tuple(feeder.view for feeder in feeders),
             outbox_waiting_count=post.waiting_count(),
             outbox_refused_count=post.refused_count(),
+            mail_proved_s=mail_proved_s,
         )
         return Snapshot(taken_s=now, rooms=rooms, health=health)
 

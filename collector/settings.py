@@ -3,13 +3,15 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from email.utils import parseaddr
 from typing import Annotated, Literal
 
 import msgspec
 
-from collector.mail import MailSettings
+from collector.alerting.decide import Recipient
+from collector.mail import MailSettings, is_address, no_address
 from contract.catalogue import Language
-from contract.settings import Port, Problem, Seconds, SecretFile, Size, is_loopback, load_toml
+from contract.settings import Phrase, Port, Problem, Seconds, SecretFile, Size, is_loopback, load_toml
 
 PortOrAny = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -93,6 +95,52 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
+class OperatorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Who operates the collector: they are told when it cannot do its work, and every day at `daily_at`, Vietnam time,
+    that it does, which proves that mail leaves. `mail` holds addresses, or `Name <address>`.
+    """
+
+    mail: tuple[str, ...] = ()
+    daily_at: str = "06:30"
+
+    def doubts(self) -> Iterator[Problem]:
+        """Addresses, and a time of day."""
+        for place, one in enumerate(self.mail):
+            if not is_address(one):
+                yield no_address(f"mail[{place}]", one)
+        if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", self.daily_at) is None:
+            expected = Phrase("expect.time_of_day", {})
+            yield Problem("daily_at", "settings.expected", {"expected": expected, "got": repr(self.daily_at)})
+
+    def recipients(self, language: Language) -> tuple[Recipient, ...]:
+        """Each of them, as alerting knows people."""
+        named = (parseaddr(one) for one in self.mail)
+        return tuple(Recipient(address=address, name=name, language=language) for name, address in named)
+
+
+Ssid = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers to test packets of agents (STAMP, RFC 8762), and streams to them. Off unless told otherwise.
+
+    All keys are derived from the secret, which a reflector on another host needs a copy of; the collector makes one in
+    its folder. `ssids` may speak unsigned: measuring equipment that cannot sign. A packet is answered by one as long.
+    """
+
+    enabled: bool = False
+    host: str = "0.0.0.0"  # noqa: S104 - agents are everywhere; only signed packets are answered
+    port: PortOrAny = 862
+    secret_file: SecretFile | None = None
+    ssids: tuple[Ssid, ...] = ()
+    packets_per_s: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 20_000.0
+    packets_per_s_per_source: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 2000.0
+    streams_at_once: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
+    stream_most_bps: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 20e6
+    stream_agent_bytes_per_day: Annotated[Size, msgspec.Meta(ge=0, le=1 << 40)] = 64 << 20
+    stream_bytes_per_hour: Annotated[Size, msgspec.Meta(ge=0, le=1 << 50)] = 4 << 30
+
+
     """Everything. `plans` is a folder of plan files, `profiles` a file that replaces the built-in profiles."""
 
     data_dir: Path | None = None
@@ -108,6 +156,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     mail: MailSettings = MailSettings()
     alerts: AlertSettings = AlertSettings()
 
+    operators: OperatorSettings = OperatorSettings()
     def doubts(self) -> Iterator[Problem]:
         """Folders and files that must be there."""
         if self.plans is not None and not self.plans.is_dir():

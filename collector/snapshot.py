@@ -84,6 +84,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     sinks: tuple["SinkView", ...]
     outbox_waiting_count: int
     outbox_refused_count: int
+    mail_proved_s: float | None = None
+    """When a daily mail was last taken: that letters leave is known since then, and never without."""
 
 
 class SinkView(msgspec.Struct, frozen=True, kw_only=True):

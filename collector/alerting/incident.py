@@ -15,6 +15,11 @@ from readiness.verdict import Finding, Level, Verdict
 
 ENDED_KEPT_S: Final = 3600.0
 """How long an ended incident is remembered, for the letters that are still owed."""
+COLLECTOR: Final = "_collector"
+"""Stands in an incident where a room's id stands in others: it is the collector's own. No room can be called so."""
+AGENTS: Final = "_agents"
+"""The same, where it is about single agents, or people, with whom only an operator can do something."""
+OWN: Final = (COLLECTOR, AGENTS)
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

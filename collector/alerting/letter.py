@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 import html
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -17,11 +17,11 @@ import msgspec
 from babel.dates import format_datetime as in_words
 
 from collector.alerting.decide import Notice, Reason, Recipient
-from collector.alerting.incident import Incident
+from collector.alerting.incident import AGENTS, COLLECTOR, Incident
 from contract.catalogue import Language, knows, say
 from contract.quantity import quantity
 from readiness import telling
-from readiness.verdict import Finding, Level
+from readiness.verdict import Finding, Level, worst
 
 DEFAULT_SENDER: Final = "Sẵn Sàng <sansang@localhost>"
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -33,6 +33,10 @@ _WITH_YEAR: Final[dict[Language, str]] = {"vi": "HH:mm 'ngày' d/M/y", "en": "HH
 _SHORT: Final[dict[Language, str]] = {"vi": "HH:mm d/M", "en": "HH:mm d MMM"}
 _ANOTHER_TIME_S: Final = 60.0
 _COLUMNS: Final = 72
+_EARLIER_SHOWN: Final = 5
+_ABOUT: Final = {COLLECTOR: "collector.", AGENTS: "agents."}
+"""What stands before the codes of the sentences that tell of no room."""
+_DAILY_ORDER: Final = (Level.FIT, Level.DEGRADED, Level.UNFIT, Level.UNKNOWN)
 _BAR: Final = {Level.FIT: "#2e9e4f", Level.DEGRADED: "#d98b00", Level.UNKNOWN: "#8a63d2", Level.UNFIT: "#d93025"}
 """Seen on white and on black alike: who reads in the dark has colours turned by the mail program, but not these."""
 
@@ -55,14 +59,16 @@ def compose(
     now: float,
     base_url: str,
     is_first: bool = False,
+    earlier: Sequence[Incident] = (),
 ) -> EmailMessage:
-    """The mail for a notice. `is_first`: the person has not got any letter about this incident before.
+    """The mail for a notice. `is_first`: the person has not got any letter about this incident before. `earlier`: the
+    room's incidents whose letters never left, oldest first; this one tells of them in their place.
 
     The same notice gives the same Message-ID whenever it is composed.
     """
     incident = notice.incident
-    words = _Words(language, now)
-    page = _page(notice, facts, words, base_url)
+    words = _Words(language, now, _ABOUT.get(incident.room, ""))
+    page = _page(notice, facts, words, base_url, earlier)
     subject = _subject(notice, facts, words, is_first=is_first)
     message = _message(page, subject, words, sender=sender, recipient=notice.recipient)
     domain = _address(sender).domain
@@ -75,6 +81,53 @@ def compose(
     message["X-Sansang-Room"] = incident.room
     message["X-Sansang-Incident"] = incident.incident
     message["X-Sansang-Reason"] = notice.reason.value
+    if earlier:
+        message["X-Sansang-Earlier"] = " ".join(one.incident for one in earlier)
+    return message
+
+
+class Today(msgspec.Struct, frozen=True, kw_only=True):
+    """What the daily mail says of the day: how many rooms stand at each level, how many letters wait and were refused,
+    and what its reader has to mend.
+    """
+
+    rooms: Mapping[Level, int]
+    waiting_count: int
+    refused_count: int
+    findings: tuple[Finding, ...]
+
+
+def compose_daily(
+    recipient: Recipient, today: Today, *, sender: str, now: float, base_url: str, at: str, missing_at: str
+) -> EmailMessage:
+    """The mail that comes every day at `at`, and is missed from `missing_at` on (both `HH:mm`): that it comes is the
+    message.
+    """
+    words = _Words(recipient.language, now, _ABOUT[COLLECTOR])
+    count = sum(today.rooms.values())
+    facts = {"fit": today.rooms.get(Level.FIT, 0), "count": count}
+    link = f"{base_url.rstrip('/')}/about"
+    sections = tuple(_what_and_what_to_do("daily.why", today.findings, now, words))
+    levels = (words.say(f"daily.{one.name.lower()}", count=today.rooms.get(one, 0)) for one in _DAILY_ORDER)
+    page = _Page(
+        level=worst(one.level for one in today.findings) if today.findings else Level.FIT,
+        first=words.say("daily.trouble" if today.findings else "daily.well"),
+        room="",
+        lead=(
+            words.say("daily.rooms", count=count, levels=", ".join(levels)),
+            words.say("daily.letters", waiting=today.waiting_count, refused=today.refused_count),
+        ),
+        sections=sections,
+        link=(words.say("operators.link"), link),
+        notes=(
+            words.say("as_of", now=words.moment(now)),
+            words.say("daily.promise", at=at, missing_at=missing_at, link=link),
+        ),
+    )
+    subject = words.say("daily.subject", when=words.short_moment(now), **facts)
+    message = _message(page, subject, words, sender=sender, recipient=recipient)
+    message["Message-ID"] = f"<{_digest(f'daily {recipient.address} {now}')}@{_address(sender).domain}>"
+    message["X-Sansang-Reason"] = "daily"
     return message
 
 
@@ -126,13 +179,39 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Words(msgspec.Struct, frozen=True):
-    """The catalogue's `letter.` and Vietnam's time, in one language; `now` is the moment of writing."""
+    """The catalogue's `letter.` and Vietnam's time, in one language; `now` is the moment of writing. `about` stands
+    before the codes of sentences that differ when they tell of no room.
+    """
 
     language: Language
     now: float
+    about: str = ""
 
     def say(self, code: str, **facts: object) -> str:
         return say(f"letter.{code}", self.language, **facts)
+
+    def say_of_it(self, code: str, **facts: object) -> str:
+        """What is said of the room, or of whatever else the letter is about."""
+        return self.say(f"{self.about}{code}", **facts)
+
+    def sentence(self, finding: Finding) -> str:
+        """What is wrong."""
+        if not self.about:
+            return telling.sentence(finding, self.language)
+        return self._health(finding.code, ".one" if finding.target else "", finding.target)
+
+    def action(self, finding: Finding) -> str:
+        """What to do about it."""
+        return self._health(finding.code, ".do") if self.about else telling.action(finding, self.language)
+
+    def short(self, code: str) -> str:
+        """What is wrong, in few words."""
+        return self._health(code, ".short") if self.about else telling.short(code, self.language)
+
+    def _health(self, code: str, end: str, about: str = "") -> str:
+        """The collector's own; the code itself when it is of another version."""
+        named = f"health.{code}{end}"
+        return say(named, self.language, about=about) if knows(named) else code
 
     def moment(self, when_s: float) -> str:
         """`07:10 ngày 24/11`, with the year when it is another one."""
@@ -162,9 +241,9 @@ def _in_vietnam(when_s: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(int(when_s), ZONE)
 
 
-def _page(notice: Notice, facts: RoomFacts, words: _Words, base_url: str) -> _Page:
+def _page(notice: Notice, facts: RoomFacts, words: _Words, base_url: str, earlier: Sequence[Incident]) -> _Page:
     incident = notice.incident
-    rows = [(words.say("row.room"), f"{facts.name} ({facts.room})")]
+    rows = [] if words.about else [(words.say("row.room"), f"{facts.name} ({facts.room})")]
     if facts.place:
         rows.append((words.say("row.place"), ", ".join(reversed(facts.place))))
     if facts.contacts:
@@ -176,18 +255,38 @@ def _page(notice: Notice, facts: RoomFacts, words: _Words, base_url: str) -> _Pa
         level, first, lead, sections = _at_the_end(incident, incident.ended_s, words)
     notes = [words.say("as_of", now=words.moment(words.now))]
     if incident.ended_s is None:
-        notes.append(words.say("will_tell"))
-    notes.append(words.say("automatic", recipient=notice.recipient.name or notice.recipient.address))
+        notes.append(words.say_of_it("will_tell"))
+    person = notice.recipient.name or notice.recipient.address
+    notes.append(words.say("operators.automatic" if words.about else "automatic", recipient=person))
+    site = base_url.rstrip("/")
     return _Page(
         level=level,
         first=first,
-        room=_label(facts, words),
+        room="" if words.about else _label(facts, words),
         lead=lead,
-        sections=sections,
+        sections=(*sections, *_earlier(earlier, words)),
         rows=tuple(rows),
-        link=(words.say("link"), f"{base_url.rstrip('/')}/rooms/{facts.room}"),
+        link=(words.say("operators.link"), f"{site}/about")
+        if words.about
+        else (words.say("link"), f"{site}/rooms/{facts.room}"),
         notes=tuple(notes),
     )
+
+
+def _earlier(incidents: Sequence[Incident], words: _Words) -> Iterator[_Section]:
+    """What happened while no letter left, in place of the letters."""
+    if not incidents:
+        return
+    told = []
+    if len(incidents) > _EARLIER_SHOWN:
+        told.append(_Reason(words.say("earlier.more", count=len(incidents) - _EARLIER_SHOWN), ""))
+    for one in incidents[-_EARLIER_SHOWN:]:
+        ended_s = words.now if one.ended_s is None else one.ended_s
+        causes = dict.fromkeys(words.short(finding.code) for finding in (*one.first_findings, *one.findings))
+        what = ", ".join(causes) or words.say("subject.no_cause")
+        span, lasted = words.span(one.opened_s, ended_s), words.lasted(one.opened_s, ended_s)
+        told.append(_Reason(words.say("earlier.one", what=what, span=span, lasted=lasted), ""))
+    yield _Section(words.say("earlier"), reasons=tuple(told))
 
 
 _Told = tuple[Level, str, tuple[str, ...], tuple[_Section, ...]]
@@ -198,7 +297,7 @@ def _while_open(notice: Notice, incident: Incident, words: _Words) -> _Told:
         "since": words.moment(incident.opened_s),
         "lasted": words.lasted(incident.opened_s, words.now),
     }
-    first = words.say(f"{notice.reason.value}.{incident.level.name.lower()}", **times)
+    first = words.say_of_it(f"{notice.reason.value}.{incident.level.name.lower()}", **times)
     return incident.level, first, (), tuple(_what_and_what_to_do("why", incident.findings, incident.opened_s, words))
 
 
@@ -210,18 +309,18 @@ def _at_the_end(incident: Incident, ended_s: float, words: _Words) -> _Told:
         "lasted": words.lasted(incident.opened_s, ended_s),
     }
     how = "gone" if incident.end_level is None else incident.end_level.name.lower()
-    story = words.say(f"story.{incident.worst.name.lower()}", **times)
+    story = words.say_of_it(f"story.{incident.worst.name.lower()}", **times)
     happened = {(one.code, one.target): one for one in (*incident.first_findings, *incident.findings)}
     sections = []
     if happened:
-        then = tuple(_Reason(telling.sentence(one, words.language), "") for one in happened.values())
+        then = tuple(_Reason(words.sentence(one), "") for one in happened.values())
         sections.append(_Section(words.say("why_then"), reasons=then))
     if incident.end_level is Level.FIT:
         sections.append(_Section(words.say("do"), steps=(words.say("do.nothing"),)))
     else:
         sections += _what_and_what_to_do("still", incident.end_findings, ended_s, words)
     level = Level.UNKNOWN if incident.end_level is None else incident.end_level
-    return level, words.say(f"ended.{how}", **times), (story,), tuple(sections)
+    return level, words.say_of_it(f"ended.{how}", **times), (story,), tuple(sections)
 
 
 def _what_and_what_to_do(
@@ -229,9 +328,9 @@ def _what_and_what_to_do(
 ) -> Iterator[_Section]:
     """`since_s`: the time that the letter has named already."""
     if findings:
-        reasons = (_Reason(telling.sentence(one, words.language), _sign(one, since_s, words)) for one in findings)
+        reasons = (_Reason(words.sentence(one), _sign(one, since_s, words)) for one in findings)
         yield _Section(words.say(title), reasons=tuple(reasons))
-        steps = dict.fromkeys(telling.action(one, words.language) for one in findings)
+        steps = dict.fromkeys(words.action(one) for one in findings)
         yield _Section(words.say("do"), steps=tuple(steps))
 
 
@@ -253,7 +352,9 @@ def _sign(finding: Finding, since_s: float, words: _Words) -> str:
         parts.append(words.say("signal.since", since=words.moment(finding.since_s)))
     if not parts:
         return ""
-    return words.say("signal", parts=" · ".join((telling.name_of(finding.target, words.language), *parts)))
+    if not words.about:
+        parts.insert(0, telling.name_of(finding.target, words.language))
+    return words.say("signal", parts=" · ".join(parts))
 
 
 # What stands above it
@@ -283,9 +384,10 @@ def _subject(notice: Notice, facts: RoomFacts, words: _Words, *, is_first: bool)
 
 
 def _line(facts: RoomFacts, words: _Words, level: Level, findings: tuple[Finding, ...], when: str) -> str:
-    cause = telling.short(findings[0].code, words.language) if findings else words.say("subject.no_cause")
-    state = words.say(f"subject.{level.name.lower()}", cause=cause)
-    return words.say("subject", room=_label(facts, words), state=state, when=when)
+    cause = words.short(findings[0].code) if findings else words.say("subject.no_cause")
+    state = words.say_of_it(f"subject.{level.name.lower()}", cause=cause)
+    label = words.say_of_it("name") if words.about else _label(facts, words)
+    return words.say("subject", room=label, state=state, when=when)
 
 
 def _label(facts: RoomFacts, words: _Words) -> str:

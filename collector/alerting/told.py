@@ -80,6 +80,14 @@ class Told:
         """What became of one notice; None when it was never made."""
         return self._by_incident.get(incident, {}).get(key)
 
+    def all(self) -> Iterator[Telling]:
+        """Everything."""
+        return (one for mine in self._by_incident.values() for one in mine.values())
+
+    def about(self, incident: str) -> Iterator[Telling]:
+        """Everything about one incident, to whomever."""
+        return iter(self._by_incident.get(incident, {}).values())
+
     def of(self, incident: str, address: str) -> Iterator[Telling]:
         """Everything about one incident to one person."""
         return (one for one in self._by_incident.get(incident, {}).values() if one.address == address)
