@@ -265,10 +265,10 @@ class Collector:
             step_s = (now.wall_s - before.wall_s) - (now.mono_s - before.mono_s)
             before = now
             if abs(step_s) > _STEP_S:
-                self._pipeline.clock_stepped(step_s, now.wall_s)
                 self._stepped = (step_s, now.mono_s)
-            if now.mono_s - planned_s >= _PLANS_EVERY_S:
+                self._pipeline.clock_stepped(step_s, now.wall_s)
                 self._health.start_over(now.wall_s)
+            if now.mono_s - planned_s >= _PLANS_EVERY_S:
                 planned_s = now.mono_s
                 self._publish_plans()
             if now.mono_s - reviewed_s >= every_s:
@@ -319,8 +319,8 @@ class Collector:
             feeders=self._feeders,
             journal=self._journal,
             changed=[change.incident.room for change in review.changes],
-        )
             mail_proved_s=self._health.proof(now).proved_s,
+        )
 
     def _look_at_ourselves(self, now: float) -> Look:
         """What is wrong with the collector itself, which the pages show at once and operators hear of if it lasts."""
@@ -386,8 +386,8 @@ class Collector:
     def _write_letter(self, notice: Notice, now: float, told: Told) -> None:
         watch = self._pipeline.watch
         room = self._view.rooms.get(notice.incident.room)
-        facts = RoomFacts(
         earlier = self._unsent_before(notice)
+        facts = RoomFacts(
             room=notice.incident.room,
             name=room.name if room else notice.incident.room,
             place=room.place if room else (),

@@ -481,6 +481,16 @@ class Pipeline:
 
     # Reviews.
 
+    @property
+    def cloned_agents(self) -> frozenset[str]:
+        """Agents as which two PCs speak."""
+        return frozenset(twin.agent for twin in self._twins.doubted)
+
+    @property
+    def flooding_agents(self) -> frozenset[str]:
+        """Agents that send more than they may."""
+        return frozenset(agent for agent in self._floods_s if agent)
+
     def doubt(self, now: float) -> Doubt:
         """Whether we could tell a silent room from our own deafness."""
         if not self.broker_connected:
@@ -508,16 +518,6 @@ class Pipeline:
 
     def _shift_boots(self) -> None:
         """Let the boots that only the journal knows follow the steps of our own clock."""
-    @property
-    def cloned_agents(self) -> frozenset[str]:
-        """Agents as which two PCs speak."""
-        return frozenset(twin.agent for twin in self._twins.doubted)
-
-    @property
-    def flooding_agents(self) -> frozenset[str]:
-        """Agents that send more than they may."""
-        return frozenset(agent for agent in self._floods_s if agent)
-
         if self._owed_step_s:
             self._journal.shift_boots(self._owed_step_s)
 

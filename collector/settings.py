@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -94,7 +94,6 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     review_every_s: Annotated[Seconds, msgspec.Meta(ge=0.2, le=300)] = 5.0
 
 
-class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
 class OperatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who operates the collector: they are told when it cannot do its work, and every day at `daily_at`, Vietnam time,
     that it does, which proves that mail leaves. `mail` holds addresses, or `Name <address>`.
@@ -141,6 +140,7 @@ class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     stream_bytes_per_hour: Annotated[Size, msgspec.Meta(ge=0, le=1 << 50)] = 4 << 30
 
 
+class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything. `plans` is a folder of plan files, `profiles` a file that replaces the built-in profiles."""
 
     data_dir: Path | None = None
@@ -155,8 +155,8 @@ class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     mail: MailSettings = MailSettings()
     alerts: AlertSettings = AlertSettings()
-
     operators: OperatorSettings = OperatorSettings()
+
     def doubts(self) -> Iterator[Problem]:
         """Folders and files that must be there."""
         if self.plans is not None and not self.plans.is_dir():
