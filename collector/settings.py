@@ -1,6 +1,7 @@
 """The collector's settings file: where data lies, how agents reach it, where mail and time series go."""
 
 import os
+import re
 from collections.abc import Iterator
 from email.utils import parseaddr
 from pathlib import Path
