@@ -2,7 +2,7 @@
 
 import asyncio
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -11,15 +11,12 @@ from agent.devices.floor import find_alive
 from agent.devices.kind import Device, Identity, Kind, Told
 from agent.devices.table import DESCRIPTION, NAME, OBJECT_ID, merged, text
 from agent.devices.vendors import vendor_of
-from agent.probe import ProbeFailed, Values
+from agent.mib2 import HOST_UPTIME, UPTIME, uptime
+from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 
-UPTIME: Final = "1.3.6.1.2.1.1.3.0"
-HOST_UPTIME: Final = "1.3.6.1.2.1.25.1.1.0"
 SERVICES: Final = "1.3.6.1.2.1.1.7.0"
 _SYSTEM: Final = (DESCRIPTION, OBJECT_ID, UPTIME, NAME, SERVICES, HOST_UPTIME)
-_CLEARLY_LONGER: Final = 6000
-"""Hundredths of a second."""
 
 
 class Recognition(enum.IntEnum):
@@ -77,8 +74,8 @@ async def look(
             raise
         # It has answered, so that its silence now must not read as its absence.
         outcome = Outcome.BROKEN if failure.outcome is Outcome.TIMEOUT else failure.outcome
-        raise ProbeFailed(outcome, failure.detail, failure.values | uptime_of(asked.device.system)) from None
-    told = merged(told, Told(figures=uptime_of(asked.device.system)))
+        raise ProbeFailed(outcome, failure.detail, failure.values | uptime(asked.device.system)) from None
+    told = merged(told, Told(figures=uptime(asked.device.system)))
     return Seen(Recognition.RECOGNISED, identity, asked.description, told, kind.way, response_s)
 
 
@@ -154,22 +151,10 @@ async def _unfound(asked: _Asked, silence: ProbeFailed | None, response_s: float
             if isinstance(oid, str)
             else Identity(kind="")
         )
-        told = Told(figures=uptime_of(device.system))
+        told = Told(figures=uptime(device.system))
         return Seen(Recognition.UNIDENTIFIED, identity, asked.description, told, "snmp", response_s)
     for failure in (asked.denial, silence):
         if failure is not None and failure.outcome in (Outcome.DENIED, Outcome.NO_NAME):
             raise failure
     alive_by = await find_alive(device.host, device.what, device.timeout_s, ports)
     return Seen(Recognition.UNIDENTIFIED if silence is None else Recognition.SILENT, alive_by=alive_by)
-
-
-def uptime_of(system: Mapping[str, int | str | bytes]) -> Values:
-    """By the SNMP agent; by its host where that has run clearly longer: the agent alone was started anew, or its 32
-    bits have run over, which they do after 497 days.
-    """
-    own, hosts = system.get(UPTIME), system.get(HOST_UPTIME)
-    ticks = [one for one in (own, hosts) if isinstance(one, int) and one >= 0]
-    if not ticks:
-        return {}
-    is_hosts = isinstance(hosts, int) and (not isinstance(own, int) or hosts > own + _CLEARLY_LONGER)
-    return {"uptime_s": (hosts if is_hosts and isinstance(hosts, int) else ticks[0]) / 100}

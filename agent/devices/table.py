@@ -12,6 +12,7 @@ import msgspec
 
 from agent.devices.kind import Device, Family, Identity, Told
 from agent.devices.parts import State, names_of, plausible
+from agent.mib2 import Answers
 from agent.probe import Values
 from agent.ups.table import UNKNOWN
 
@@ -21,7 +22,6 @@ NAME: Final = "1.3.6.1.2.1.1.5.0"
 ROWS_MAX_COUNT: Final = 16
 """More rows of a device's own table are not read."""
 
-Answers = Mapping[str, int | str | bytes]
 Reader = Callable[[Device], Awaitable[Told]]
 """Reads something of its own beside a table: interfaces, processors and disks."""
 

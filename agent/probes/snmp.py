@@ -2,12 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from agent import snmp
+from agent import mib2, snmp
 from agent.probe import ProbeFailed, Value, Values
 from agent.snmp_login import SnmpLogin
 from contract.outcome import Outcome
@@ -16,34 +16,7 @@ from contract.units import UNITS, unit_of
 
 _MORE: Final = 2
 """A device answers several requests; those after the first may take so many times `timeout_s` together."""
-_UPTIME: Final = "1.3.6.1.2.1.1.3.0"
-_HOST_UPTIME: Final = "1.3.6.1.2.1.25.1.1.0"
-_CLEARLY_LONGER: Final = 6000
-"""Hundredths of a second."""
 _OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"
-_IF: Final = "1.3.6.1.2.1.2.2.1."
-_IFX: Final = "1.3.6.1.2.1.31.1.1.1."
-_TYPE: Final = f"{_IF}3"
-_NAMES: Final = (f"{_IFX}1", f"{_IF}2", f"{_IFX}18")
-"""ifName, ifDescr, ifAlias."""
-_SPEED: Final = f"{_IF}5"
-_STATUS: Final = f"{_IF}8"
-_HIGH_SPEED: Final = f"{_IFX}15"
-_RECEIVED: Final = (f"{_IFX}6", f"{_IF}10")
-_SENT: Final = (f"{_IFX}10", f"{_IF}16")
-"""64 bits, and the 32 bits that wrap after six minutes at 100 Mb/s."""
-_ERRORS: Final = (f"{_IF}14", f"{_IF}20")
-_DISCARDS: Final = (f"{_IF}13", f"{_IF}19")
-_COLUMNS: Final = (_STATUS, _SPEED, _HIGH_SPEED, *_RECEIVED, *_SENT, *_ERRORS, *_DISCARDS)
-_PORTS: Final = frozenset({6, 62, 69, 71, 117})
-"""Types of interfaces that packets enter and leave a device by: Ethernet and wireless."""
-_LOOPBACK: Final = 24
-_UP: Final = {1: 1, 2: 0, 5: 1, 6: 0, 7: 0}
-"""up, down, dormant, notPresent, lowerLayerDown; testing and unknown say nothing."""
-_SPEED_BEYOND: Final = 0xFFFFFFFF
-"""What ifSpeed says when only ifHighSpeed can tell."""
-_ROWS_MAX_COUNT: Final = 64
-_COUNTED_MAX_COUNT: Final = 24
 _ASKED = re.compile(r"(?P<oid>[0-9]+(?:\.[0-9]+)+)(?: ?/ ?(?P<divisor>[0-9]+))?")
 
 _Asked = Annotated[str, msgspec.Meta(pattern=rf"^{_ASKED.pattern}$".replace("?P<oid>", "").replace("?P<divisor>", ""))]
@@ -113,9 +86,9 @@ class Snmp(SnmpLogin, frozen=True, kw_only=True):
     async def _measure(self, device: snmp.Device) -> Values:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        system = await snmp.get(device, [_UPTIME, _HOST_UPTIME, _OBJECT_ID])
+        system = await snmp.get(device, [mib2.UPTIME, mib2.HOST_UPTIME, _OBJECT_ID])
         values: Values = {"response_ms": (loop.time() - began_s) * 1000}
-        values |= _uptime(system)
+        values |= mib2.uptime(system)
         values |= await self._asked(device)
         try:
             values |= await self._interfaces(device)
@@ -139,86 +112,25 @@ class Snmp(SnmpLogin, frozen=True, kw_only=True):
 
     async def _interfaces(self, device: snmp.Device) -> Values:
         if self.interface is None:
-            types = await snmp.get_rows(device, [_TYPE, _STATUS], _ROWS_MAX_COUNT)
-            indexes = _counted(types)
+            types = await snmp.get_rows(device, [mib2.TYPE, mib2.STATUS], mib2.ROWS_MAX_COUNT)
+            indexes = mib2.counted(types)
         elif self.interface.isdecimal():
             indexes = [self.interface]
         else:
             indexes = await self._named(device, self.interface)
         if not indexes:
             return {}
-        answers = await snmp.get(device, [f"{column}.{index}" for index in indexes for column in _COLUMNS])
-        each = [one for index in indexes if (one := _interface(answers, index))]
+        answers = await snmp.get(device, [f"{column}.{index}" for index in indexes for column in mib2.COLUMNS])
+        each = [one for index in indexes if (one := mib2.interface(answers, index))]
         if self.interface is not None and not each:
             raise ProbeFailed(Outcome.ABSENT, f"{device.what}: has no interface {self.interface}")
-        return _together(each)
+        return mib2.together(each)
 
     async def _named(self, device: snmp.Device, name: str) -> list[str]:
-        rows = await snmp.get_rows(device, list(_NAMES), _ROWS_MAX_COUNT)
-        for column in _NAMES:
+        rows = await snmp.get_rows(device, list(mib2.NAMES), mib2.ROWS_MAX_COUNT)
+        for column in mib2.NAMES:
             for index, row in rows.items():
                 told = row.get(column)
                 if isinstance(told, bytes) and told.rstrip(b"\0").decode("utf-8", "replace") == name:
                     return [index]
         raise ProbeFailed(Outcome.ABSENT, f"{device.what}: has no interface {name}")
-
-
-def _uptime(system: snmp.Answers) -> Values:
-    """By the SNMP agent; by its host where that has run clearly longer: the agent alone was started anew, or its 32
-    bits have run over, which they do after 497 days.
-    """
-    own, hosts = system.get(_UPTIME), system.get(_HOST_UPTIME)
-    if isinstance(hosts, snmp.Ticks) and (not isinstance(own, snmp.Ticks) or hosts > own + _CLEARLY_LONGER):
-        return {"uptime_s": hosts / 100}
-    return {"uptime_s": own / 100} if isinstance(own, snmp.Ticks) else {}
-
-
-def _counted(rows: Mapping[str, snmp.Answers]) -> list[str]:
-    """The interfaces to take together; bridges and tunnels would count the same packets twice."""
-    ports = [index for index, row in rows.items() if row.get(_TYPE) in _PORTS]
-    others = [index for index, row in rows.items() if row.get(_TYPE) != _LOOPBACK]
-    found = ports or others
-    up_first = sorted(found, key=lambda index: rows[index].get(_STATUS) != 1)
-    return up_first[:_COUNTED_MAX_COUNT]
-
-
-def _interface(answers: snmp.Answers, index: str) -> Values:
-    """The values of one interface."""
-
-    def number(column: str) -> int | None:
-        answer = answers.get(f"{column}.{index}")
-        return answer if isinstance(answer, int) and answer >= 0 else None
-
-    values: Values = {}
-    status = number(_STATUS)
-    if status in _UP:
-        values["if_up_bool"] = _UP[status]
-    megabits, bits = number(_HIGH_SPEED), number(_SPEED)
-    if megabits:
-        values["if_speed_bps"] = megabits * 1e6
-    elif bits and bits != _SPEED_BEYOND:
-        values["if_speed_bps"] = float(bits)
-    for name, columns in (("if_received_bytes_total", _RECEIVED), ("if_sent_bytes_total", _SENT)):
-        counts = [count for column in columns if (count := number(column)) is not None]
-        if counts:
-            values[name] = counts[0] or counts[-1]  # some have the 64-bit counters, at 0 for ever
-    for name, columns in (("if_errors_total", _ERRORS), ("if_discards_total", _DISCARDS)):
-        counts = [count for column in columns if (count := number(column)) is not None]
-        if counts:
-            values[name] = sum(counts)
-    return values
-
-
-def _together(each: list[Values]) -> Values:
-    """Interfaces as if they were one."""
-    values: Values = {}
-    for one in each:
-        for name, value in one.items():
-            if name == "if_speed_bps":
-                if one.get("if_up_bool") != 0 or len(each) == 1:
-                    values[name] = max(values.get(name, 0.0), value)
-            elif name == "if_up_bool":
-                values[name] = max(values.get(name, 0), value)
-            else:
-                values[name] = values.get(name, 0) + value
-    return values
