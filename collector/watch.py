@@ -12,6 +12,7 @@ import msgspec
 from collector.alerting.decide import Notice, Recipient, decide
 from collector.alerting.incident import Change, Incidents, Policy
 from collector.alerting.told import Told
+from collector.outages import Outage, Outages
 from collector.registry import RegistryView, Room
 from contract.plan import Plan
 from contract.reading import Reading
@@ -134,6 +135,8 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
     changed: tuple[str, ...]
     changes: tuple[Change, ...]
     notices: tuple[Notice, ...]
+    outages: tuple[Outage, ...] = ()
+    """Silences about which something new is known."""
 
 
 class Watch:
@@ -147,11 +150,13 @@ class Watch:
         incidents: Incidents,
         told: Told,
         silent_after_s: float,
+        outages: Outages | None = None,
     ) -> None:
         self._profiles = profiles
         self._policy = policy
         self.incidents = incidents
         self.told = told
+        self.outages = outages or Outages()
         self._silent_after_s = silent_after_s
         self.rooms: dict[str, RoomWatch] = {}
         self._room_of: dict[str, str] = {}
@@ -178,6 +183,7 @@ class Watch:
                 Recipient(address=one.address, name=one.name, language=one.language) for one in contacts
             )
             self.rooms[name].keep_agents(view.agents_in(name))
+        self.outages.set_places({name: room.place for name, room in view.rooms.items()})
         for gone in self.rooms.keys() - view.rooms.keys():
             del self.rooms[gone]
             self._dropped += self.incidents.drop(gone, now)
@@ -206,9 +212,12 @@ class Watch:
         return self._recipients.get(room, ())
 
     def fold(self, room: str, reading: Reading, measured_s: float, arrived_s: float) -> None:
-        """Step 9 of the line. A late reading is history: it changes nothing here."""
+        """Step 9 of the line. A late reading is history: it changes nothing here, and may explain a past silence."""
         watched = self.rooms.get(room)
-        if watched is not None and watched.state.fold(reading, measured_s, arrived_s):
+        if watched is None:
+            return
+        self.outages.fold(room, reading, measured_s, arrived_s, watched.profile)
+        if watched.state.fold(reading, measured_s, arrived_s):
             watched.remember(reading, measured_s)
 
     def is_lost(self, agent: str) -> bool:
@@ -263,9 +272,17 @@ class Watch:
                 watched.levels.append((now, verdict.level))
             if not doubt.is_any:
                 changes += self.incidents.observe(verdict, now)
+        presences = {name: watched.state.agents for name, watched in self.rooms.items()}
+        outages = self.outages.review(presences, now, is_blind=doubt.is_any, cloned=self.cloned)
         self.told.keep_only({one.incident for one in (*self.incidents.ended, *self.incidents.open.values())})
         notices = () if doubt.is_any else tuple(decide(self.incidents, self.told, self._policy, now, self._recipients))
-        return Review(verdicts=verdicts, changed=tuple(changed), changes=tuple(changes), notices=notices)
+        return Review(
+            verdicts=verdicts,
+            changed=tuple(changed),
+            changes=tuple(changes),
+            notices=notices,
+            outages=tuple(outages),
+        )
 
     def _judge(self, watched: RoomWatch, now: float, doubt: Doubt, before: Verdict | None) -> Verdict:
         if doubt.blind_since_s is not None:

@@ -216,16 +216,15 @@ def _by(silence: Silence, cause: Cause, *evidence: Witness, rung: str = "") -> E
 
 
 def _ours(silence: Silence) -> Explanation | None:
-    """Row 14: we could not see, so the room's silence says nothing of the room."""
+    """Row 14: the room ran on with its way to the Internet open, and it was we who could not see, or many at once."""
+    ran_on = silence.until_s is not None and silence.is_new_boot is False and not silence.goodbye
+    if not ran_on or silence.failed_rung or (silence.slept_s or 0.0) > _CLOSE_S:
+        return None
     if silence.was_blind:
-        return _by(silence, Cause.COLLECTOR, Witness.WE_WERE_BLIND)
+        return _by(silence, Cause.COLLECTOR, Witness.WE_WERE_BLIND, Witness.PC_RAN_ON)
+    was_open = silence.rungs.get("", 0) * 2 > sum(silence.rungs.values())
     everybody = silence.silent_near_count + silence.silent_far_count
-    if (
-        silence.until_s is not None
-        and _is_measured(silence)
-        and silence.rungs.get("", 0) * 2 > sum(silence.rungs.values())
-        and everybody >= _NEAR_MIN_COUNT
-    ):
+    if _is_measured(silence) and was_open and everybody >= _NEAR_MIN_COUNT:
         return _by(silence, Cause.COLLECTOR, Witness.INTERNET_WORKED, Witness.NEIGHBOURS_SILENT)
     return None
 

@@ -1,0 +1,304 @@
+"""Gathers, room by room, the witnesses of each silence, so that it can be explained (`readiness.causes`). Sans-IO.
+
+A silence begins when no agent of a room can be heard any more, and ends with the room's next word. Then the room tells
+its side: what was measured meanwhile and how its PC came to run again. When nothing more is to be expected, the
+explanation is final.
+"""
+
+import bisect
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from contract.names import role_of
+from contract.reading import Reading
+from readiness.causes import Explanation, Silence, Stop, explain
+from readiness.evidence import Evidence, Fate, any_of
+from readiness.ladder import BEYOND, climb
+from readiness.profile import Profile
+from readiness.state import Presence, RoomState
+
+SHORT_S: Final = 60.0
+"""A silence no longer than this is a hiccup, of which nothing is kept."""
+_TOGETHER_S: Final = 150.0
+"""Rooms fell silent together when their last words lie no farther apart: two ticks and half a minute."""
+_LIVE_S: Final = 30.0
+"""What arrives so soon after it was measured shows that the room is back."""
+_LISTEN_S: Final = 120.0
+"""So long after its return a room is listened to at least, since what it kept follows what it says now."""
+_QUIET_S: Final = 60.0
+"""And until so long nothing of the past has come."""
+_LISTEN_MAX_S: Final = 1800.0
+_REMEMBERED_S: Final = 6 * 3600.0
+"""How long a silence that is over bears witness for its neighbours."""
+_STEP_S: Final = 20.0
+_MOMENTS_MAX_COUNT: Final = 500
+"""At so many moments of a silence the way is looked at; what follows in a longer one tells nothing new."""
+_CLOSE_S: Final = 90.0
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """One silence of one room and its explanation; `is_settled` when no more is to be expected."""
+
+    room: str
+    silence: Silence
+    explanation: Explanation
+    is_settled: bool = False
+
+    @property
+    def outage(self) -> str:
+        """Its id: the same for the same silence."""
+        return f"{self.room}-{self.silence.since_s:.0f}"
+
+
+class _Gap:
+    """What becomes known of one silence."""
+
+    def __init__(self, silence: Silence, room: str) -> None:
+        self.silence = silence
+        self.state = RoomState(room, live_within_s=float("inf"))
+        self.rungs: Counter[str] = Counter()
+        self.looked_s = float("-inf")
+        self.measured_s = float("-inf")
+        self.times_count = 0
+        self.told_s = float("-inf")
+        self.devices: dict[str, bool] = {}
+        self.boot_told_s = float("-inf")
+        self.is_settled = False
+        self.shown: Outage | None = None
+
+    def change(self, **changes: object) -> None:
+        """Note something about the silence."""
+        self.silence = msgspec.structs.replace(self.silence, **changes)
+
+
+class _Track:
+    """One room: what it last said, and its present or latest silence."""
+
+    def __init__(self) -> None:
+        self.last_s: float | None = None
+        self.on_battery: bool | None = None
+        self.runtime_s: float | None = None
+        self.slept_s: float | None = None
+        self.gap: _Gap | None = None
+
+
+class Outages:
+    """Of all rooms. `known` are those from storage that were not settled. One thread calls it."""
+
+    def __init__(self, known: Iterable[Outage] = ()) -> None:
+        self._tracks: dict[str, _Track] = {}
+        self._places: Mapping[str, tuple[str, ...]] = {}
+        self._rooms_count: Counter[tuple[str, ...]] = Counter()
+        self._silent_s: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._on_battery_s: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._blind = (float("-inf"), float("-inf"))
+        """From when to when we last could not see."""
+        for one in known:
+            track = self._tracks.setdefault(one.room, _Track())
+            track.gap = _Gap(one.silence, one.room)
+            track.last_s = one.silence.since_s
+
+    def set_places(self, places: Mapping[str, tuple[str, ...]]) -> None:
+        """Where each room is, from the province down to the school; rooms that are no more are forgotten."""
+        self._places = places
+        self._rooms_count = Counter(where for place in places.values() for where in {place[:1], place[:2]})
+        for gone in self._tracks.keys() - places.keys():
+            del self._tracks[gone]
+
+    def of(self, room: str) -> Outage | None:
+        """The room's present silence, or the last one if it is not long ago."""
+        track = self._tracks.get(room)
+        return track.gap.shown if track is not None and track.gap is not None else None
+
+    def fold(self, room: str, reading: Reading, measured_s: float, arrived_s: float, profile: Profile) -> None:
+        """Take any reading of a room, late ones too: those are the ones that tell of a silence."""
+        track = self._tracks.setdefault(room, _Track())
+        gap = track.gap
+        if gap is not None and not gap.is_settled and measured_s > gap.silence.since_s:
+            until_s = gap.silence.until_s
+            if arrived_s - measured_s <= _LIVE_S and (until_s is None or measured_s < until_s):
+                gap.change(until_s=measured_s)
+                until_s = measured_s
+            if until_s is None or measured_s < until_s:
+                _meanwhile(gap, reading, measured_s, profile)
+                gap.told_s = arrived_s
+            _hear_start(gap, track, reading, measured_s)
+        if track.last_s is None or measured_s >= track.last_s:
+            track.last_s = measured_s
+            _remember(track, reading)
+
+    def review(
+        self, presences: Mapping[str, Mapping[str, Presence]], now: float, *, is_blind: bool, cloned: Iterable[str] = ()
+    ) -> list[Outage]:
+        """See who is silent now and who is not any more; the outages about which something new is known.
+
+        `presences` are those of each room's agents. While we are blind nobody is silent: we cannot hear.
+        """
+        if is_blind:
+            began_s, ended_s = self._blind
+            self._blind = (began_s if now - ended_s <= _TOGETHER_S else now, now)
+            return []
+        cloned = frozenset(cloned)
+        for room, agents in presences.items():
+            if agents:
+                track = self._tracks.setdefault(room, _Track())
+                self._follow(room, track, agents, now, is_cloned=room in cloned)
+        self._gather_silent()
+        return list(self._changed(now))
+
+    def _follow(self, room: str, track: _Track, agents: Mapping[str, Presence], now: float, *, is_cloned: bool) -> None:
+        is_heard = any(presence.state == "online" for presence in agents.values())
+        gap = track.gap
+        is_open = gap is not None and gap.silence.until_s is None
+        if is_heard and gap is not None and is_open:
+            # Heard, and no live reading yet: the first will say since when. One that says nothing is back now.
+            if now - max(presence.since_s for presence in agents.values()) > _LISTEN_S:
+                gap.change(until_s=now)
+        elif not is_heard and not is_open:
+            last = max(agents.values(), key=lambda presence: presence.since_s)
+            since_s = min(last.since_s, track.last_s) if track.last_s is not None else last.since_s
+            if gap is not None and not gap.is_settled and gap.silence.until_s is not None:
+                if since_s <= gap.silence.until_s + SHORT_S:
+                    return  # a word in passing, such as the broker's last one: still the same silence
+                gap.is_settled = True
+            silence = Silence(
+                since_s=since_s,
+                goodbye=last.reason if last.state == "offline" else "",
+                was_blind=self._blind[0] - _TOGETHER_S <= since_s <= self._blind[1],
+                is_cloned=is_cloned,
+                on_battery=track.on_battery,
+                runtime_s=track.runtime_s,
+            )
+            track.gap = _Gap(silence, room)
+
+    def _changed(self, now: float) -> Iterator[Outage]:
+        for room, track in self._tracks.items():
+            gap = track.gap
+            if gap is None:
+                continue
+            until_s = gap.silence.until_s
+            if gap.is_settled:
+                if gap.shown is not None and until_s is not None and now - until_s > _REMEMBERED_S:
+                    track.gap = None
+                continue
+            if until_s is not None and until_s - gap.silence.since_s <= SHORT_S:
+                track.gap = None
+                continue
+            if until_s is not None and _has_told_all(gap, until_s, now):
+                gap.is_settled = True
+            one = self._explained(room, gap)
+            if one != gap.shown and now - gap.silence.since_s > SHORT_S:
+                gap.shown = one
+                yield one
+
+    def _explained(self, room: str, gap: _Gap) -> Outage:
+        self._count_neighbours(room, gap)
+        gap.change(
+            rungs=dict(gap.rungs),
+            measured_count=gap.times_count,
+            devices_count=len(gap.devices),
+            restarted_count=sum(gap.devices.values()),
+        )
+        return Outage(room=room, silence=gap.silence, explanation=explain(gap.silence), is_settled=gap.is_settled)
+
+    def _gather_silent(self) -> None:
+        """When rooms fell silent without a goodbye, by district and by province."""
+        self._silent_s.clear()
+        self._on_battery_s.clear()
+        for room, track in self._tracks.items():
+            if track.gap is None or track.gap.silence.goodbye:
+                continue
+            silence, place = track.gap.silence, self._places.get(room, ())
+            for where in {place[:1], place[:2]}:
+                bisect.insort(self._silent_s[where], silence.since_s)
+            if silence.on_battery or silence.battery_meanwhile:
+                bisect.insort(self._on_battery_s[place[:2]], silence.since_s)
+
+    def _count_neighbours(self, room: str, gap: _Gap) -> None:
+        """Rooms of the same district are near, the others of the province far; this one counts among the near."""
+        place = self._places.get(room, ())
+        if not place:
+            return
+        near, province = place[:2], place[:1]
+        since_s = gap.silence.since_s
+        silent_near_count = _count_around(self._silent_s[near], since_s)
+        gap.change(
+            near_count=self._rooms_count[near],
+            silent_near_count=silent_near_count,
+            far_count=self._rooms_count[province] - self._rooms_count[near],
+            silent_far_count=_count_around(self._silent_s[province], since_s) - silent_near_count,
+            batteries_near_count=_count_around(self._on_battery_s[near], since_s),
+        )
+
+
+def _count_around(times_s: list[float], at_s: float) -> int:
+    return bisect.bisect_right(times_s, at_s + _TOGETHER_S) - bisect.bisect_left(times_s, at_s - _TOGETHER_S)
+
+
+def _has_told_all(gap: _Gap, until_s: float, now: float) -> bool:
+    if now - until_s >= _LISTEN_MAX_S:
+        return True
+    return now - until_s >= _LISTEN_S and now - gap.told_s >= _QUIET_S
+
+
+def _remember(track: _Track, reading: Reading) -> None:
+    """What a room that falls silent now will have said last."""
+    values = reading.values
+    if reading.probe == "power" and "on_battery_bool" in values:
+        track.on_battery = bool(values["on_battery_bool"])
+        track.runtime_s = values.get("battery_runtime_s")
+    if reading.probe == "boot" and "slept_s" in values:
+        track.slept_s = values["slept_s"]
+
+
+def _meanwhile(gap: _Gap, reading: Reading, measured_s: float, profile: Profile) -> None:
+    """The room measured this while we could not hear it."""
+    if measured_s - gap.measured_s >= _STEP_S:
+        gap.times_count += 1
+        _look_at_way(gap, gap.measured_s, profile)
+    gap.measured_s = max(gap.measured_s, measured_s)
+    gap.state.fold(reading, measured_s, measured_s)
+    if reading.probe == "power" and "on_battery_bool" in reading.values:
+        was = bool(reading.values["on_battery_bool"])
+        gap.change(battery_meanwhile=was or bool(gap.silence.battery_meanwhile))
+
+
+def _look_at_way(gap: _Gap, at_s: float, profile: Profile) -> None:
+    """Which rung of the way was broken at a moment of the silence; nothing is counted where nobody can tell."""
+    if gap.state.known_since_s is None or sum(gap.rungs.values()) >= _MOMENTS_MAX_COUNT:
+        return
+    evidence = Evidence(profile, gap.state, at_s)
+    first = next(climb(evidence), None)
+    if first is not None:
+        gap.rungs[first.code] += 1
+    elif any_of(evidence.of_role(*BEYOND), Fate.ALIVE, Fate.REFUSES):
+        gap.rungs[""] += 1
+
+
+def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -> None:
+    """Since when the PC, its agent or a device runs, and how the PC's run before ended."""
+    values = reading.values
+    if (uptime_s := values.get("uptime_s")) is None:
+        return
+    began_s = measured_s - uptime_s
+    if role_of(reading.target) != "pc":
+        is_new = gap.silence.since_s - _CLOSE_S < began_s
+        gap.devices[reading.target] = gap.devices.get(reading.target, False) or is_new
+    elif measured_s > gap.boot_told_s:  # what it kept from an earlier run comes after what it says now
+        gap.boot_told_s = measured_s
+        gap.change(boot_s=began_s)
+    if reading.probe != "boot":
+        return
+    if "agent_uptime_s" in values:
+        gap.change(agent_start_s=max(gap.silence.agent_start_s or 0.0, measured_s - values["agent_uptime_s"]))
+    is_of_new_boot = began_s > gap.silence.since_s - _CLOSE_S
+    if is_of_new_boot and gap.silence.stop is None and (code := values.get("previous_stop_code")) in _STOPS:
+        gap.change(stop=_STOPS[int(code)])
+    if not is_of_new_boot and gap.silence.slept_s is None and "slept_s" in values:
+        gap.change(slept_s=max(0.0, values["slept_s"] - (track.slept_s or 0.0)))
+
+
+_STOPS: Final = {stop.value: stop for stop in Stop}

@@ -1,0 +1,120 @@
+"""Each row of the table of causes happens, many times over; the answers are counted against the truth."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from contract.catalogue import knows
+from readiness.causes import Cause, Stop, Witness
+from tests.causes.page import Answers, page
+from tests.causes.scripts import AREA_COUNT, SCRIPTS, Script
+from tests.causes.village import House, Village
+
+SHORT_COUNT: Final = 2
+LONG_COUNT: Final = 25
+RIGHT_AFTER: Final = 0.95
+RIGHT_LIVE: Final = 0.80
+PAGE: Final = Path(__file__).parents[2] / "docs" / "causes.md"
+
+
+def play(script: Script, seed: int, without: Callable[[House], None] = lambda _: None) -> Village:
+    village = Village(random.Random(seed), AREA_COUNT + 1 if script.is_of_area else 2)
+    for house in village.houses:
+        without(house)
+    village.run(600.0 + 30.0 * village.chance.randrange(20))
+    script.happens(village)
+    village.run(1200.0)
+    return village
+
+
+def _no_devices(house: House) -> None:
+    house.has_devices = False
+
+
+def _no_memory(house: House) -> None:
+    house.remembers_stop = False
+
+
+def _neither(house: House) -> None:
+    _no_devices(house)
+    _no_memory(house)
+
+
+WITHOUT: Final[dict[str, Callable[[House], None]]] = {
+    "no device by SNMP": _no_devices,
+    "no event log": _no_memory,
+    "neither": _neither,
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_a_silence_is_explained_once_the_room_is_back(script: Script) -> None:
+    assert {play(script, seed).final_answer for seed in range(SHORT_COUNT)} == {script.final}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_while_it_lasts_nobody_guesses_without_a_witness(script: Script) -> None:
+    assert {play(script, seed).live_answer for seed in range(SHORT_COUNT)} <= {script.live, Cause.UNKNOWN}
+
+
+@pytest.mark.parametrize("missing", WITHOUT)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_a_missing_witness_makes_the_answer_unknown_and_never_wrong(script: Script, missing: str) -> None:
+    assert play(script, 0, WITHOUT[missing]).final_answer in (script.final, Cause.UNKNOWN)
+
+
+def test_two_districts_that_fall_silent_together_are_no_matter_of_one() -> None:
+    village = Village(random.Random(0), AREA_COUNT + 1)
+    village.run(600.0)
+    for house in village.houses:
+        house.provider = False
+    village.run(900.0)
+    for house in village.houses:
+        house.provider = True
+    village.run(1200.0)
+    assert village.final_answer is Cause.ISP
+
+
+def test_what_happened_before_the_silence_does_not_explain_it() -> None:
+    village = Village(random.Random(0), 2)
+    village.house.stop = Stop.CRASHED  # long ago
+    village.run(600.0)
+    village.house.provider = False
+    village.run(900.0)
+    village.house.provider = True
+    village.run(1200.0)
+    assert village.final_answer is Cause.ISP
+
+
+def test_a_collector_that_could_not_see_blames_no_room() -> None:
+    village = Village(random.Random(0), 3)
+    village.run(600.0)
+    village.broker = False
+    village.run(900.0)
+    village.broker = True
+    village.run(1200.0)
+    assert {one.explanation.cause for one in village.settled} <= {Cause.COLLECTOR}
+    assert village.guesses == []
+
+
+@pytest.mark.parametrize("code", [*(f"outage.{one}" for one in Cause), *(f"witness.{one}" for one in Witness)])
+def test_every_cause_and_every_witness_has_its_words(code: str) -> None:
+    assert knows(code)
+
+
+@pytest.mark.long
+def test_the_table_of_causes_is_right_often_enough() -> None:
+    full, less = Answers(), Answers()
+    for script in SCRIPTS:
+        for seed in range(LONG_COUNT):
+            full.count(script, play(script, seed))
+            for without in WITHOUT.values():
+                less.count(script, play(script, seed, without))
+    PAGE.write_text(page(full, less), encoding="utf-8")
+    assert full.right_after_ratio >= RIGHT_AFTER
+    assert full.right_live_ratio >= RIGHT_LIVE
+    assert full.rash_count == less.rash_count == 0
+    assert less.wrong_after_ratio <= 1 - RIGHT_AFTER
