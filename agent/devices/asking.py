@@ -9,13 +9,12 @@ import msgspec
 
 from agent.devices.floor import find_alive
 from agent.devices.kind import Device, Identity, Kind, Told
-from agent.devices.table import DESCRIPTION, NAME, OBJECT_ID, merged, text
+from agent.devices.table import DESCRIPTION, NAME, OBJECT_ID, SERVICES, merged, text
 from agent.devices.vendors import vendor_of
 from agent.mib2 import HOST_UPTIME, UPTIME, uptime
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 
-SERVICES: Final = "1.3.6.1.2.1.1.7.0"
 _SYSTEM: Final = (DESCRIPTION, OBJECT_ID, UPTIME, NAME, SERVICES, HOST_UPTIME)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from agent.devices.kind import Device, Family, Identity, Told
 from agent.devices.parts import State, names_of, plausible
+from agent.devices.vendors import vendor_of
 from agent.mib2 import Answers
 from agent.probe import Values
 from agent.ups.table import UNKNOWN
@@ -19,6 +20,7 @@ from agent.ups.table import UNKNOWN
 DESCRIPTION: Final = "1.3.6.1.2.1.1.1.0"
 OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"
 NAME: Final = "1.3.6.1.2.1.1.5.0"
+SERVICES: Final = "1.3.6.1.2.1.1.7.0"
 ROWS_MAX_COUNT: Final = 16
 """More rows of a device's own table are not read."""
 
@@ -91,6 +93,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[PartAt, ...] = ()
     figures: tuple[FigureAt, ...] = ()
     readers: tuple[Reader, ...] = ()
+    layers: int = 0
+    """Bits of sysServices (RFC 3418), one of which is enough."""
     is_generic: bool = False
 
     @property
@@ -124,7 +128,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         return Identity(
             kind=self.name,
             family=self.family,
-            vendor=said.get("vendor", "") or self.vendor,
+            vendor=said.get("vendor", "") or self.vendor or vendor_of(device.system.get(OBJECT_ID)),
             model=named(self.model, "model"),
             firmware=named(self.firmware, "firmware"),
             by=by,
@@ -138,6 +142,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             return f"sysObjectID {oid}"
         if self.description and re.search(self.description, text(system.get(DESCRIPTION))):
             return "sysDescr"
+        services = system.get(SERVICES)
+        if isinstance(services, int) and services & self.layers:
+            return f"sysServices {services}"
         return ""
 
     async def ask(self, device: Device) -> Told:
