@@ -219,7 +219,7 @@ def _make_probe(name: str, target: str | None, assignments: list[str]) -> Probe:
 def _toml_value(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -32,8 +32,8 @@ async def ask_nut(endpoint: Endpoint, ups: str, what: str, timeout_s: float) -> 
         writer.write(f"LIST VAR {ups}\n".encode())
         first = await _line(reader)
         if first.startswith("ERR"):
-            error = first.split()[1] if " " in first else ""
-            outcome, sentence = _ERRORS.get(error, (Outcome.BROKEN, f"upsd answered {first}"))
+            error = first.removeprefix("ERR").split(maxsplit=1)[:1]
+            outcome, sentence = _ERRORS.get("".join(error), (Outcome.BROKEN, f"upsd answered {first}"))
             raise ProbeFailed(outcome, f"{what}: {sentence}")
         if first != f"BEGIN LIST VAR {ups}":
             raise ProbeFailed(Outcome.BROKEN, f"{what}: this is no upsd: it answered {first[:60]!r}")

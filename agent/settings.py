@@ -11,7 +11,7 @@ import msgspec
 
 from agent.link import Broker, Identity, tls_context
 from contract.catalogue import Language
-from contract.settings import Id, Problem, Seconds, SettingsError, Size, is_loopback, load_toml
+from contract.settings import Id, Problem, Seconds, SettingsError, Size, is_loopback, load_toml, look_for
 from contract.spool import SpoolLimits
 
 
@@ -51,8 +51,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
             yield Problem(f"identity.{given}", "settings.needs", {"what": given, "needed": needed})
         elif self.identity is not None and self.identity.ca:
             yield from _doubts_of_identity(self.identity)
-        if self.plan is not None and not self.plan.is_file():
-            yield Problem("plan", "settings.no_file", {"path": self.plan})
+        if self.plan is not None:
+            yield from look_for(self.plan, "plan")
 
     @property
     def folder(self) -> Path:

@@ -330,7 +330,15 @@ class _Hearing:
     def datagram_received(self, datagram: bytes, address: Any) -> None:  # noqa: ANN401 - as above
         """Count it and hand it on."""
         self.heard_count += 1
-        super().datagram_received(datagram, address)  # type: ignore[misc] # as above
+        asyncio.get_running_loop().call_soon(self._hand_on, datagram, address)
+
+    def _hand_on(self, datagram: bytes, address: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            self._callback_function(self, address, datagram)  # type: ignore[attr-defined] # as above
+        except (
+            Exception
+        ):  # the border of one datagram: pysnmp breaks at some that are no SNMP, which any device may send
+            log.debug("%s sent what is no SNMP", address, exc_info=True)
 
     def error_received(self, error: OSError) -> None:
         """Remember it; on Windows also open the socket anew, since the Proactor reads no further after an error."""

@@ -23,7 +23,7 @@ from collector.alerting.letter import DEFAULT_SENDER, compose_test
 from collector.database import DatabaseRefused
 from collector.outbox import DueLetter, Outbox
 from contract.catalogue import Language, say
-from contract.settings import Phrase, Port, Problem, Seconds, SecretFile, is_loopback
+from contract.settings import Phrase, Port, Problem, Seconds, SecretFile, is_loopback, look_for
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +85,8 @@ class MailSettings(msgspec.Struct, frozen=True, kw_only=True):
             yield Problem(what, "settings.needs", {"what": what, "needed": needed})
         if self.user and self.security == "none" and not is_loopback(self.host):
             yield Problem("security", "settings.needs", {"what": "user", "needed": 'security = "starttls" / "tls"'})
-        if self.ca is not None and not self.ca.is_file():
-            yield Problem("ca", "settings.no_file", {"path": self.ca})
+        if self.ca is not None:
+            yield from look_for(self.ca, "ca")
 
 
 def is_address(written: str) -> bool:

@@ -1,6 +1,5 @@
 """Reads the plans that an operator wrote, one file for a room or for all, and turns them into what agents get."""
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 import msgspec
 
 from contract.plan import Plan, look_at_plan
-from contract.settings import Problem, SettingsError
+from contract.settings import Problem, SettingsError, read_toml
 
 DEFAULT_NAME: Final = "default"
 
@@ -45,12 +44,7 @@ def load_plans(folder: Path | None, profiles: Iterable[str]) -> dict[str, Writte
 
 def read_plan_file(path: Path, profiles: tuple[str, ...]) -> WrittenPlan:
     """One plan file, as TOML. Raises SettingsError."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError.unreadable(path, error) from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError.not_toml(path, error) from error
+    raw = read_toml(path)
     plan, problems = look_at_plan(raw, source=str(path))
     if plan.profile not in profiles:
         facts = {"expected": ", ".join(profiles), "got": repr(plan.profile)}

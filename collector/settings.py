@@ -12,7 +12,7 @@ import msgspec
 from collector.alerting.decide import Recipient
 from collector.mail import MailSettings, is_address, no_address
 from contract.catalogue import Language
-from contract.settings import Phrase, Port, Problem, Seconds, SecretFile, Size, is_loopback, load_toml
+from contract.settings import Phrase, Port, Problem, Seconds, SecretFile, Size, is_loopback, load_toml, look_for
 
 PortOrAny = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -39,8 +39,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
             yield Problem("host", "settings.needs_tls", {"address": self.host})
         for name in ("ca", "certificate"):
             path = getattr(self, name)
-            if path is not None and not path.is_file():
-                yield Problem(name, "settings.no_file", {"path": path})
+            if path is not None:
+                yield from look_for(path, name)
         if self.mode == "mqtt" and self.tls and self.ca is None:
             yield Problem("tls", "settings.needs", {"what": "tls = true", "needed": "ca"})
         if (self.certificate is None) != (self.key is None):
@@ -160,10 +160,10 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def doubts(self) -> Iterator[Problem]:
         """Folders and files that must be there."""
-        if self.plans is not None and not self.plans.is_dir():
-            yield Problem("plans", "settings.no_file", {"path": self.plans})
-        if self.profiles is not None and not self.profiles.is_file():
-            yield Problem("profiles", "settings.no_file", {"path": self.profiles})
+        if self.plans is not None:
+            yield from look_for(self.plans, "plans", is_folder=True)
+        if self.profiles is not None:
+            yield from look_for(self.profiles, "profiles")
 
     @property
     def folder(self) -> Path:

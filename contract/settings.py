@@ -10,7 +10,7 @@ import math
 import re
 import tomllib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -67,7 +67,7 @@ class SettingsError(Exception):
         return cls(str(path), [Problem("", "settings.unreadable", {"reason": reason})])
 
     @classmethod
-    def not_toml(cls, path: Path, error: tomllib.TOMLDecodeError) -> "SettingsError":
+    def not_toml(cls, path: Path, error: ValueError | RecursionError) -> "SettingsError":
         """A file that is no TOML."""
         return cls(str(path), [Problem("", "settings.not_toml", {"reason": error})])
 
@@ -104,13 +104,30 @@ def load_toml(path: Path, into: type[T]) -> T:
 
     Raises SettingsError with every problem of the file.
     """
+    return build(read_toml(path), into, source=str(path), folder=path.parent)
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """The table in a TOML file. Raises SettingsError."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad begins a file with a byte order mark
+        text = path.read_text(encoding="utf-8-sig")  # Notepad begins a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError.unreadable(path, error) from error
-    except tomllib.TOMLDecodeError as error:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # beside its own: a number of 5000 digits, a thousand brackets
         raise SettingsError.not_toml(path, error) from error
-    return build(raw, into, source=str(path), folder=path.parent)
+
+
+def look_for(path: Path, where: str, *, is_folder: bool = False) -> Iterator[Problem]:
+    """What is wrong with a path that should be there."""
+    try:
+        is_there = path.is_dir() if is_folder else path.is_file()
+    except OSError as error:  # a folder that we may not enter, a name that no disk takes
+        yield Problem(where, "settings.unreadable_path", {"path": path, "reason": error.strerror})
+        return
+    if not is_there:
+        yield Problem(where, "settings.no_file", {"path": path})
 
 
 def build(raw: Mapping[str, object], into: type[T], *, source: str, folder: Path | None = None) -> T:
@@ -195,8 +212,9 @@ class _Walk:
         return value
 
     def _look_at_secret(self, path: Path, where: str) -> None:
-        if not path.is_file():
-            raise self._refuse(where, "settings.no_file", path=path)
+        if problem := next(look_for(path, where), None):
+            self.problems.append(problem)
+            raise _Refused
         status = path.stat()
         if status.st_size == 0:
             raise self._refuse(where, "settings.empty_file", path=path)
@@ -295,7 +313,7 @@ def parse_written(raw: object, units: Mapping[str, float]) -> float | None:
     match = _WRITTEN.fullmatch(raw.strip()) if isinstance(raw, str) else None
     if match is None or match[2] not in units:
         return None
-    return float(match[1]) * units[match[2]]
+    return _number(float(match[1]) * units[match[2]])
 
 
 def _number(raw: object) -> float | None:

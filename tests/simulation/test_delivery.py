@@ -76,7 +76,7 @@ def test_a_seed_runs_the_same_whatever_the_hashes_of_python() -> None:
 @pytest.mark.bar(
     "simulation",
     load="the shipping code of agents and collector in worlds made from seeds: every line, broker, process, disk and "
-    "clock fails, power is cut, agents are cloned by restored disks, the collector is put back from a backup",
+    "clock fails, power is cut, disks come back as they were, the collector is put back from a backup",
 )
 def test_two_thousand_worlds_keep_every_promise(seen: Seen) -> None:
     summary = Summary()
