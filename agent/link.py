@@ -41,8 +41,10 @@ _LOOP_S: Final = 10.0
 _LAST_TURN_S: Final = 0.1
 _LAST_TURNS: Final = 20
 _CONNECT_S: Final = 15.0
-_FIRST_RETRY_S: Final = 2.0
-_LONGEST_RETRY_S: Final = 120.0
+_AFTER_LOSS_S: Final = 8.0
+_FIRST_RETRY_S: Final = 4.0
+_LONGEST_RETRY_S: Final = 40.0
+_LONGEST_REFUSED_S: Final = 600.0
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +82,35 @@ class Message(NamedTuple):
 
 
 LinkEvent = Connected | Disconnected | Message
+
+
+class Ended(NamedTuple):
+    """How a connection, or a try to make one, ended. `was_refused`: somebody was there, and did not want us."""
+
+    reason: str
+    was_up: bool = False
+    was_refused: bool = False
+
+
+class Patience:
+    """How long to wait before the next try, at most; the wait itself is anything between, by chance (full jitter).
+
+    A broker that starts anew loses all its agents in one moment, so already the first try is spread. After an outage of
+    any length all must be back within a minute, which bounds the growth. Who is refused, as after being revoked, goes
+    on ever more rarely: each of these tries costs a metered line a whole TLS handshake.
+    """
+
+    def __init__(self) -> None:
+        self._retry_s = 0.0
+
+    def ceiling_s(self, ended: Ended) -> float:
+        """The longest wait after this end."""
+        if ended.was_up:
+            self._retry_s = 0.0
+            return _AFTER_LOSS_S
+        longest_s = _LONGEST_REFUSED_S if ended.was_refused else _LONGEST_RETRY_S
+        self._retry_s = min(longest_s, max(_FIRST_RETRY_S, 2.0 * self._retry_s))
+        return self._retry_s
 
 
 def tls_context(identity: Identity) -> ssl.SSLContext:
@@ -175,24 +206,21 @@ class Link:
             self._thread.join(patience_s)
 
     def _run(self) -> None:
-        attempt = 0
+        patience = Patience()
         while not self._stopping.is_set():
             try:
-                reason, was_up = self._connection()
+                ended = self._connection()
             except Exception as error:  # the border of the link's thread: without it the agent would go deaf for ever
                 log.exception("the link broke")
-                reason, was_up = f"{type(error).__name__}: {error}", False
+                ended = Ended(f"{type(error).__name__}: {error}")
             self._up, self._client = False, None
             if self._stopping.is_set():
                 break
-            self._on_event(Disconnected(reason))
-            attempt = 0 if was_up else attempt + 1
-            # Full jitter: when a province's power returns, its rooms must not come in step.
-            ceiling_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2.0**attempt)
-            self._stopping.wait(self._chance.uniform(0.2, ceiling_s))
+            self._on_event(Disconnected(ended.reason))
+            self._stopping.wait(self._chance.uniform(0.2, patience.ceiling_s(ended)))
 
-    def _connection(self) -> tuple[str, bool]:
-        """One connection from first to last: why it ended, and whether it was ever up."""
+    def _connection(self) -> Ended:
+        """One connection from first to last."""
         client = _Client(CallbackAPIVersion.VERSION2, client_id=self._agent, protocol=mqtt.MQTTv311)
         client.connect_timeout = _CONNECT_S
         client.max_inflight_messages_set(100)
@@ -227,7 +255,7 @@ class Link:
         try:
             client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
         except (OSError, ValueError) as error:
-            return f"{self._broker.host}:{self._broker.port}: {error}", False
+            return Ended(f"{self._broker.host}:{self._broker.port}: {error}")
         was_up = False
         while not ended and not self._stopping.is_set():
             code = client.loop(timeout=_LOOP_S)
@@ -235,11 +263,11 @@ class Link:
             if code != mqtt.MQTT_ERR_SUCCESS and not ended:
                 ended.append(mqtt.error_string(code))
         if not self._stopping.is_set():
-            return ended[0], was_up
+            return Ended(ended[0], was_up=was_up, was_refused=not was_up)
         for _ in range(_LAST_TURNS):  # the goodbye has to get out, or the Will would speak after it
             if ended or not was_up or client.loop(timeout=_LAST_TURN_S) != mqtt.MQTT_ERR_SUCCESS:
                 break
-        return "stopped", was_up
+        return Ended("stopped", was_up=was_up)
 
 
 def _leave_to_the_loop(_client: mqtt.Client, _data: object, _socket: object) -> None:

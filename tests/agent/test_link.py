@@ -13,7 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from agent.link import Broker, Connected, Disconnected, Identity, Link, LinkEvent, Message, tls_context, try_broker
+from agent.link import (
+    Broker,
+    Connected,
+    Disconnected,
+    Ended,
+    Identity,
+    Link,
+    LinkEvent,
+    Message,
+    Patience,
+    tls_context,
+    try_broker,
+)
 from collector.authority import Authority
 from collector.broker import EmbeddedBroker, server_context
 from collector.registry import COLLECTOR
@@ -200,9 +212,13 @@ def test_a_broker_that_is_not_there_is_named_with_the_systems_own_reason(start: 
     assert linked.next() == Disconnected(f"{LOOPBACK}:{port}: [Errno 111] Connection refused")
 
 
-def test_a_broker_that_refuses_is_quoted(broker: EmbeddedBroker, start: Start) -> None:
-    linked = start(Broker(host=LOOPBACK, port=broker.port, tls=False, token="wrong"))  # noqa: S106 - wrong on purpose
-    assert linked.next() == Disconnected("the broker refused: Not authorized")
+def test_a_broker_that_refuses_is_quoted_and_asked_ever_more_rarely(broker: EmbeddedBroker, start: Start) -> None:
+    chance = Soon()
+    wrong = Broker(host=LOOPBACK, port=broker.port, tls=False, token="wrong")  # noqa: S106 - wrong on purpose
+    linked = start(wrong, chance=chance)
+    for _ in range(6):
+        assert linked.next() == Disconnected("the broker refused: Not authorized")
+    assert [ceiling_s for _, ceiling_s in chance.asked[:5]] == [4.0, 8.0, 16.0, 32.0, 64.0]
 
 
 @pytest.mark.parametrize("host", ["fe80::1%nosuchif", "sansang..vn"], ids=["not resolved", "no name at all"])
@@ -212,14 +228,29 @@ def test_a_name_that_does_not_resolve_is_a_reason_and_no_crash(start: Start, hos
     assert lost.reason.startswith(f"{host}:1883: ")
 
 
-def test_it_tries_for_ever_with_growing_patience_and_full_jitter(start: Start) -> None:
+def test_it_tries_with_growing_patience_and_full_jitter(start: Start) -> None:
     """When a province's power returns, its rooms must not come in step."""
     chance = Soon()
     linked = start(Broker(host=LOOPBACK, port=free_port(), tls=False), chance=chance)
-    for _ in range(12):
+    for _ in range(8):
         assert isinstance(linked.next(), Disconnected)
-    assert [ceiling_s for _, ceiling_s in chance.asked[:8]] == [4.0, 8.0, 16.0, 32.0, 64.0, 120.0, 120.0, 120.0]
+    assert [ceiling_s for _, ceiling_s in chance.asked[:6]] == [4.0, 8.0, 16.0, 32.0, 40.0, 40.0]
     assert {floor_s for floor_s, _ in chance.asked} == {0.2}
+
+
+def test_it_tries_for_ever() -> None:
+    """After a thousand tries, which is half a day, 2 to their number was too large for a float, and nobody tried on."""
+    patience = Patience()
+    assert {patience.ceiling_s(Ended("nobody there")) for _ in range(10_000)} == {4.0, 8.0, 16.0, 32.0, 40.0}
+
+
+def test_who_is_refused_comes_ever_more_rarely_and_soon_again_once_nobody_answers() -> None:
+    patience = Patience()
+    refused = [patience.ceiling_s(Ended("not authorized", was_refused=True)) for _ in range(10)]
+    assert refused == [4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 600.0, 600.0]
+    assert patience.ceiling_s(Ended("nobody there")) == 40.0
+    assert patience.ceiling_s(Ended("lost", was_up=True)) == 8.0
+    assert patience.ceiling_s(Ended("nobody there")) == 4.0
 
 
 def test_a_broker_that_comes_back_is_found_again_and_greeted_anew(
@@ -235,7 +266,7 @@ def test_a_broker_that_comes_back_is_found_again_and_greeted_anew(
     running.program.start()
     while linked.next() != Connected():
         pass
-    assert chance.asked[0] == (0.2, 2.0), "after a connection that stood the first try comes soon"
+    assert chance.asked[0] == (0.2, 8.0), "the others have lost theirs in the same moment"
     watcher = connect(running.host, running.port)
     watcher.subscribe(STATE)
     assert watcher.wait(STATE)

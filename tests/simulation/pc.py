@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from agent.forward import Forwarder, Pace
+from agent.link import Ended, Patience
 from contract.batch import Batch, encode_batch
 from contract.messages import decode_ack
 from contract.moment import Moment
@@ -19,8 +20,6 @@ from tests.simulation.truth import Truth
 BIOS_WALL_S = 1_230_768_000.0  # 2009-01-01, where a clock without a battery begins
 _RESTART_S = 5.0
 _WATCH_EVERY_S = 60.0
-_RETRY_FIRST_S = 2.0
-_RETRY_LONGEST_S = 120.0
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +176,7 @@ class AgentProcess:
         self._pc = pc
         self._is_full = False
         self._connection: Connection | None = None
-        self._attempt = 0
+        self._patience = Patience()
         self._woken_s = float("inf")  # the earliest wake-up that is arranged
         self._crossings_left: int | None = None
         self._backlog: list[tuple[float, int]] = []
@@ -290,7 +289,7 @@ class AgentProcess:
 
     def _on_connected(self, connection: Connection) -> None:
         def hear() -> None:
-            self._connection, self._attempt = connection, 0
+            self._connection = connection
             self.forwarder.connected(self._pc.now())
             self._stir()
 
@@ -302,17 +301,17 @@ class AgentProcess:
         self._pc.do(self, hear)
 
     def _on_refused(self) -> None:
-        self._attempt += 1
-        ceiling_s = min(_RETRY_LONGEST_S, _RETRY_FIRST_S * 2.0 ** min(self._attempt, 10))
-        self._after(self._pc.chance.uniform(0.2, ceiling_s), self._connect)
+        self._retry(Ended("nobody there"))
+
+    def _retry(self, ended: Ended) -> None:
+        self._after(self._pc.chance.uniform(0.2, self._patience.ceiling_s(ended)), self._connect)
 
     def _on_end(self) -> None:
         def hear() -> None:
             self._connection = None
             self.forwarder.disconnected()
             self._stir()
-            self._attempt = -1
-            self._on_refused()
+            self._retry(Ended("lost", was_up=True))
 
         self._pc.do(self, hear)
 
