@@ -1,4 +1,4 @@
-"""`sansang-agent`: run, check-config, probe, checkup, doctor, spool."""
+"""`sansang-agent`: run, check-config, probe, identify, checkup, doctor, spool."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ from agent.checkup import judge_room, measure_room, report
 from agent.clock import SystemClock
 from agent.doctor import examine
 from agent.orders import NO_ORDERS, Orders, PlanFile, read_orders
-from agent.probe import Probe
+from agent.probe import Probe, ProbeFailed
 from agent.probes import load_probe, probe_class, probe_names
 from agent.settings import AgentSettings, load_settings
 from agent.taking import Taken, take_reading
@@ -76,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--target", help="what to measure: an address, a URL, or a target's name")
     probe.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the probe")
     probe.add_argument("--json", action="store_true", help="print the reading as one line of JSON")
+    identify = command("identify", identify_device, "Say what a device is, and how its parts are.", config=False)
+    identify.add_argument("address", metavar="TARGET", help="its address, and the port of SNMP if it is not 161")
+    identify.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the device probe"
+    )
+    identify.add_argument("--json", action="store_true", help="print one line of JSON")
     checkup = command(
         "checkup", check_room, "Measure all of the plan and judge: exit 0 fit, 1 degraded, 2 unfit, 3 unknown."
     )
@@ -186,6 +192,29 @@ def probe_once(arguments: argparse.Namespace) -> int:
     )
     for name, value in taken.reading.values.items():
         print(f"  {name} = {value:g}" if isinstance(value, float) else f"  {name} = {value}")
+    return 0
+
+
+def identify_device(arguments: argparse.Namespace) -> int:
+    """What a device is; exit 1 when it is not there, or denies all access."""
+    from agent.identify import sentences, told  # noqa: PLC0415 - all kinds of devices come with it
+    from agent.probes.device import Device  # noqa: PLC0415 - as above
+
+    probe = _make_probe("device", arguments.address, [*arguments.set, "target=device"])
+    assert isinstance(probe, Device)  # noqa: S101 - for mypy
+    try:
+        seen = asyncio.run(probe.look())
+    except ProbeFailed as failure:
+        if arguments.json:
+            line = {"target": arguments.address, "outcome": failure.outcome, "detail": failure.detail}
+            print(msgspec.json.encode(line).decode())
+        else:
+            print(say("identify.failed", _language(arguments), address=arguments.address, detail=failure.detail))
+        return 1
+    if arguments.json:
+        print(msgspec.json.encode(told(arguments.address, seen)).decode())
+    else:
+        print("\n".join(sentences(arguments.address, seen, _language(arguments))))
     return 0
 
 

@@ -28,6 +28,8 @@ def quantity(value_name: str, number: float, language: Language) -> str:
         return say("unit.yes" if number else "unit.no", language)
     if ending in ("_s", "_days"):
         return _duration(number if ending == "_s" else number * _DAY_S, language)
+    if ending == "_h":  # what people count in hours, however many: a lamp's, an engine's
+        return say("unit.hours", language, number=digits(number, language))
     if ending == "_ms" and abs(number) >= _TEN_SECONDS_MS:  # longer waits are felt in seconds
         return _duration(number / 1000, language)
     if ending == "_ratio":

@@ -24,6 +24,7 @@ UNITS: Final = (
     Unit("_ratio", "share, 0 to 1", whole=False),
     Unit("_ms", "milliseconds", whole=False),
     Unit("_s", "seconds", whole=False),
+    Unit("_h", "hours", whole=False),
     Unit("_days", "days", whole=False),
     Unit("_bps", "bits per second", whole=False),
     Unit("_v", "volts", whole=False),
@@ -31,6 +32,7 @@ UNITS: Final = (
     Unit("_w", "watts", whole=False),
     Unit("_celsius", "degrees Celsius", whole=False),
     Unit("_dbm", "decibel-milliwatts", whole=False),
+    Unit("_r", "rating R of ITU-T G.107, at most 93.2", whole=False),
     Unit("_mos", "mean opinion score, 1 to 4.5", whole=False),
 )
 

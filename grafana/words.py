@@ -34,6 +34,7 @@ GRAFANA_UNITS: Final = {
     "_ratio": "percentunit",
     "_ms": "ms",
     "_s": "s",
+    "_h": "h",
     "_days": "d",
     "_bps": "bps",
     "_v": "volt",

@@ -23,6 +23,8 @@ from contract.quantity import quantity
         ("runtime_s", 3120.0, "52 phút", "52 min"),
         ("clock_offset_s", -312.4, "-5,2 phút", "-5.2 min"),
         ("tls_left_days", 63.2, "63,2 ngày", "63.2 d"),
+        ("lamp_used_h", 2950, "2.950 giờ", "2,950 h"),
+        ("lamp_used_h", 0.5, "0,5 giờ", "0.5 h"),
         ("input_v", 218.785, "219 V", "219 V"),
         ("on_battery_bool", 1, "có", "yes"),
         ("on_battery_bool", 0, "không", "no"),

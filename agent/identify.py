@@ -1,0 +1,57 @@
+"""Puts into words, or into JSON, what a device was found to be."""
+
+from collections.abc import Iterator
+
+from agent.devices.asking import Recognition, Seen
+from agent.taking import sound
+from contract.catalogue import Language, say
+from contract.quantity import quantity
+
+
+def told(address: str, seen: Seen) -> dict[str, object]:
+    """As one object of JSON. What is not known is an empty text or absent; a part's state is its word."""
+    identity = seen.identity
+    return {
+        "target": address,
+        "recognition": seen.recognition.name.lower(),
+        "kind": identity.kind if identity is not None else "",
+        "family": identity.family if identity is not None else "device",
+        "vendor": identity.vendor if identity is not None else "",
+        "model": identity.model if identity is not None else "",
+        "firmware": identity.firmware if identity is not None else "",
+        "by": identity.by if identity is not None else seen.alive_by,
+        "description": seen.description,
+        "parts": {name: state.name.lower() for name, state in seen.told.parts.items()},
+        "values": sound(seen.told.figures),
+    }
+
+
+def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
+    """What it is, how it was recognised, then each part and figure."""
+    identity = seen.identity
+    if identity is None:
+        code = "identify.silent" if seen.recognition is Recognition.SILENT else "identify.alive"
+        yield say(code, language, address=address, by=seen.alive_by)
+        return
+    if identity.kind:
+        family = say(f"family.{identity.family}", language)
+        name = " ".join(part for part in (identity.vendor, identity.model) if part)
+        yield say("identify.recognised", language, address=address, family=family, name=name).strip()
+        if identity.firmware:
+            yield "  " + say("identify.firmware", language, firmware=identity.firmware)
+        yield "  " + say("identify.kind", language, kind=identity.kind, by=identity.by)
+    else:
+        yield say("identify.unidentified", language, address=address)
+        if identity.vendor:
+            yield "  " + say("identify.vendor", language, vendor=identity.vendor)
+    if seen.description:
+        yield "  " + say("identify.description", language, description=seen.description)
+    for part, state in seen.told.parts.items():
+        named = say(f"page.value.{part}_status_code", language)
+        state_named = say(f"part_state.{state.name.lower()}", language)
+        yield "  " + say("identify.told", language, name=named, value=state_named)
+    for value, number in sound(seen.told.figures).items():
+        written = quantity(value, number, language)
+        yield "  " + say("identify.told", language, name=say(f"page.value.{value}", language), value=written)
+    if identity.family == "ups":
+        yield "  " + say("identify.use_power", language, address=address)
