@@ -29,7 +29,8 @@ _LEAST_ROOM_BYTES: Final = 2 * 1024
 _STRIDE_S: Final = 1.0
 """One batch of backlog is what the pace allows in about this time: it is no burst that a voice would wait for, and with
 the window never more than some seconds of the pace are in flight, so that a live record soon overtakes them."""
-_OVERHEAD_BYTES: Final = 250  # MQTT, TLS, TCP and IP around one batch, counted against the pace
+_OVERHEAD_BYTES: Final = 250  # MQTT, TLS, TCP and IP around one batch and for its answers, counted against the pace
+_HEADERS_RATIO: Final = 52 / 1448  # IP and TCP, with timestamps, around what one full segment carries
 _DOUBLINGS_MAX: Final = 10
 
 
@@ -68,7 +69,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     def weigh(self, size_bytes: int) -> float:
         """What a message of so many bytes is on the wire, headers and answers included."""
-        return size_bytes + _OVERHEAD_BYTES
+        return size_bytes * (1 + _HEADERS_RATIO) + _OVERHEAD_BYTES
 
 
 class _Lane:

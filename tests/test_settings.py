@@ -313,6 +313,7 @@ def test_a_collector_without_a_file_has_all_usual_values() -> None:
 
 # Plans: the collector looks at what it can know, the agent at all.
 
+HOURS = 'hours such as "07:00-11:30", "mon-fri 07:00-11:30" or "sat 22:00-05:00"'
 BAD_PLANS = {
     "an unknown probe": (
         '[[probe]]\nname = "pong"\ntarget = "gateway"\n',
@@ -369,6 +370,18 @@ BAD_PLANS = {
     "a pace in words": (
         f'backlog_bps = "fast"\n{PING}',
         ["backlog_bps: expected a number from 1000 to 1000000000, got 'fast'"],
+    ),
+    "quiet hours and a zone that are none": (
+        f'quiet_hours = ["07:00-11:30", "7-11", "mon-xyz 07:00-08:00"]\ntime_zone = "Hanoi"\n{PING}',
+        [
+            "time_zone: expected the name of a time zone such as \"Asia/Ho_Chi_Minh\", got 'Hanoi'",
+            f"quiet_hours[1]: expected {HOURS}, got '7-11'",
+            f"quiet_hours[2]: expected {HOURS}, got 'mon-xyz 07:00-08:00'",
+        ],
+    ),
+    "quiet for ever": (
+        f'quiet_hours = ["mon-fri 00:00-24:00", "sat-sun 06:00-18:00", "fri-sun 18:00-06:00"]\n{PING}',
+        ["quiet_hours: takes the whole week: what a PC kept while it was offline would never be sent"],
     ),
     "probe written once": ('[probe]\nname = "ping"\n', ["probe: expected a list, got {'name': 'ping'}"]),
     "probes written otherwise": (PING.replace("probe", "probes"), ["probes: no such key; did you mean probe?"]),

@@ -11,6 +11,7 @@ from collector.reception import Reception
 from contract.batch import Batch, encode_batch
 from contract.messages import Ack
 from contract.moment import Moment
+from contract.quiet_hours import QuietHours, parse_window
 from contract.reading import Reading, Record
 from contract.spool import Spool, SpoolLimits
 
@@ -22,8 +23,16 @@ def a_spool() -> Spool:
 class Desk:
     """A spool in memory, epochs of earlier boots behind it, a Forwarder, and a clock to turn by hand."""
 
-    def __init__(self, *, backlog_bps: float = 1e9, stored: int = 0, earlier: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        backlog_bps: float = 1e9,
+        stored: int = 0,
+        earlier: tuple[int, ...] = (),
+        quiet_hours: QuietHours = QuietHours(),  # noqa: B008 - a value that cannot change
+    ) -> None:
         self.mono_s = 1000.0
+        self.wall_s = 1.8e9
         self.earlier = []
         for count in earlier:
             self.spool = a_spool()
@@ -34,11 +43,12 @@ class Desk:
         for _ in range(stored):
             self.store()
         epochs = [spool.present for spool in (*self.earlier, self.spool)]
-        self.forwarder = Forwarder(epochs, pace=Pace(backlog_bps=backlog_bps), chance=random.Random(1))
+        pace = Pace(backlog_bps=backlog_bps, quiet_hours=quiet_hours)
+        self.forwarder = Forwarder(epochs, pace=pace, chance=random.Random(1))
 
     @property
     def now(self) -> Moment:
-        return Moment(boot="b", mono_s=self.mono_s, wall_s=1.8e9 + self.mono_s)
+        return Moment(boot="b", mono_s=self.mono_s, wall_s=self.wall_s + self.mono_s)
 
     def store(self) -> int:
         return self.spool.put(Record(taken=self.now, readings=(Reading(probe="ping", target="gateway"),)), mono_s=0.0)
@@ -55,9 +65,10 @@ class Desk:
             self.mono_s += 0.001  # so long a batch takes to be written
             yield batch
 
-    def ack(self, upto: int, generation: str = "gen1", spool: Spool | None = None) -> None:
+    def ack(self, upto: int, generation: str = "gen1", spool: Spool | None = None, *, collector_s: float = 0.0) -> None:
         epoch = (spool or self.spool).present.epoch
-        self.forwarder.acked(Ack(epoch=epoch, upto=upto, generation=generation, collector_s=0.0), self.now)
+        ack = Ack(epoch=epoch, upto=upto, generation=generation, collector_s=collector_s)
+        self.forwarder.acked(ack, self.now)
 
 
 def test_nothing_is_sent_before_the_link_is_up() -> None:
@@ -139,6 +150,98 @@ def test_a_backlog_keeps_to_its_pace() -> None:
     assert desk.spool.stat().waiting_count == 0
     one_batch_bytes = 48 * 1024
     assert sent_bytes - one_batch_bytes <= (desk.mono_s - began_s) * 16_000 / 8
+
+
+@pytest.mark.parametrize("backlog_bps", [1000.0, 16_000.0, 64_000.0, 1e6, 1e9])
+def test_what_is_in_flight_holds_up_a_live_record_for_seconds_only(backlog_bps: float) -> None:
+    """On a line half as fast as the plan believes, and at most 12 s at 32 kbit/s whatever the plan says."""
+    desk = Desk(stored=1000, backlog_bps=backlog_bps)
+    desk.connect()
+    desk.send()
+    desk.ack(0)
+    in_flight_bytes = 0
+    for _ in range(15):
+        in_flight_bytes += sum(len(encode_batch(batch)) + 250 for batch in desk.batches())
+        desk.mono_s += 1.0
+    assert in_flight_bytes > 0
+    assert in_flight_bytes * 8 / (backlog_bps / 2) <= 4.0 or in_flight_bytes <= 4 * 2048
+    assert in_flight_bytes * 8 / 32_000 <= 12.0
+
+
+MORNING = QuietHours(tuple(window for window in [parse_window("07:00-11:30")] if window is not None))
+SIX_S = 1_795_500_000.0 // 86400 * 86400 + 6 * 3600.0
+"""Six in the morning of a day, in UTC."""
+
+
+def test_in_quiet_hours_the_backlog_pauses_and_live_records_go_on() -> None:
+    desk = Desk(stored=3000, backlog_bps=16_000.0, quiet_hours=MORNING)
+    desk.connect()
+    desk.send()
+    desk.ack(0, collector_s=SIX_S)
+    assert desk.send() != []
+    desk.mono_s += 3600.0  # seven
+    seq = desk.store()
+    assert desk.send() == [(seq, seq)]
+    desk.ack(0, collector_s=SIX_S + 3600.0)
+    for _ in range(100):
+        desk.mono_s += 60.0
+        seq = desk.store()
+        assert desk.send() == [(seq, seq)]
+        desk.ack(0, collector_s=SIX_S + desk.mono_s - 1000.0)
+    desk.mono_s = 1000.0 + 5.5 * 3600.0 - 1.0
+    assert desk.send() == []
+    desk.mono_s += 2.0
+    assert desk.send() != [], "half past eleven"
+
+
+def test_whoever_waits_for_the_end_of_quiet_hours_sleeps_until_then() -> None:
+    desk = Desk(stored=3000, quiet_hours=MORNING)
+    desk.connect()
+    desk.send()
+    desk.ack(0, collector_s=SIX_S + 3600.0)
+    assert desk.send() == []
+    assert desk.forwarder.wake_mono_s(desk.now) == pytest.approx(desk.mono_s + 4.5 * 3600.0, abs=0.1)
+
+
+def test_quiet_hours_go_by_the_collectors_time_however_wrong_the_pcs_clock_is() -> None:
+    desk = Desk(stored=3000, quiet_hours=MORNING)
+    desk.wall_s = SIX_S + 2 * 3600.0 - desk.mono_s  # eight, believes the PC
+    desk.connect()
+    desk.send()
+    desk.ack(0, collector_s=SIX_S)
+    assert desk.send() != [], "six, says the collector"
+    desk.wall_s = 0.0
+    desk.ack(2000, collector_s=SIX_S + 2 * 3600.0)
+    assert desk.send() == [], "eight, says the collector"
+
+
+def test_while_nobody_knows_the_hour_nothing_pauses_for_it() -> None:
+    """What then goes is one record of each earlier epoch: all else waits for an ack, which tells the hour."""
+    desk = Desk(earlier=(300, 20), quiet_hours=MORNING)
+    desk.wall_s = SIX_S + 2 * 3600.0 - desk.mono_s
+    desk.connect()
+    desk.store()
+    assert desk.send() == [(1, 1), (300, 300), (20, 20)]
+    desk.ack(1, collector_s=SIX_S + 2 * 3600.0)
+    assert desk.send() == []
+
+
+def test_what_was_not_acknowledged_is_asked_for_in_quiet_hours_as_rarely_as_ever() -> None:
+    """A live record that got lost has become backlog: the gap must not make every newer one be sent again."""
+    desk = Desk(quiet_hours=MORNING)
+    desk.connect()
+    desk.store()
+    desk.send()
+    desk.ack(1, collector_s=SIX_S + 3600.0)
+    desk.store()
+    desk.send()  # and it is lost
+    sent: list[tuple[int, int]] = []
+    for _ in range(60):
+        desk.mono_s += 60.0
+        desk.store()
+        sent += desk.send()
+        desk.ack(1, collector_s=SIX_S + 3600.0 + desk.mono_s - 1000.0)
+    assert sum(last - first + 1 for first, last in sent) <= 62
 
 
 def test_a_live_record_never_waits_for_the_pace() -> None:

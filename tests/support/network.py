@@ -146,20 +146,7 @@ class Network:
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    ip = require("ip")
-    if os.geteuid() != 0:
-        pytest.skip("only root makes network namespaces")
-    stem = f"sansang-{os.getpid()}-{next(_numbers)}"
-    hosts = [Host(f"{stem}-{name}") for name in ("pc", "router", "server")]
-    pc, router, server = hosts
-    made: list[Host] = []
-    try:
-        for host in hosts:
-            subprocess.run([ip, "netns", "add", host.name], check=True, capture_output=True)
-            made.append(host)
-            # Else each address takes a second to be believed.
-            host.set(ipv6__conf__all__accept_dad="0", ipv6__conf__default__accept_dad="0")
-            host.ip("link set lo up")
+    with hosts("pc", "router", "server") as (pc, router, server):
         _join("lan", _End(pc, "10.213.1.2", "fd13:1::2", 2), _End(router, ROUTER, ROUTER_6, 1))
         _join("wan", _End(server, SERVER, SERVER_6, 4), _End(router, "10.213.2.1", "fd13:2::1", 3))
         router.set(ipv4__ip_forward="1", ipv6__conf__all__forwarding="1", ipv4__icmp_ratelimit="0")
@@ -172,6 +159,25 @@ def network() -> Iterator[Network]:
         server.ip("route add default via 10.213.2.1", "route add default via fd13:2::1")
         router.ip(f"route add unreachable {REFUSED_BY_ROUTER}", f"route add unreachable {REFUSED_BY_ROUTER_6}")
         yield Network(pc, router, server)
+
+
+@contextmanager
+def hosts(*names: str) -> Iterator[list[Host]]:
+    """Hosts that nothing connects yet, each with its loopback up; gone in the end."""
+    ip = require("ip")
+    if os.geteuid() != 0:
+        pytest.skip("only root makes network namespaces")
+    stem = f"sansang-{os.getpid()}-{next(_numbers)}"
+    made: list[Host] = []
+    try:
+        for name in names:
+            host = Host(f"{stem}-{name}")
+            subprocess.run([ip, "netns", "add", host.name], check=True, capture_output=True)
+            made.append(host)
+            # Else each address takes a second to be believed.
+            host.set(ipv6__conf__all__accept_dad="0", ipv6__conf__default__accept_dad="0")
+            host.ip("link set lo up")
+        yield made
     finally:
         for host in made:
             subprocess.run([ip, "netns", "delete", host.name], check=True, capture_output=True)
