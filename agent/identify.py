@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from agent.devices.asking import Recognition, Seen
 from agent.taking import sound
 from contract.catalogue import Language, say
+from contract.parts import STATUS
 from contract.quantity import quantity
 
 
@@ -47,7 +48,7 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
     if seen.description:
         yield "  " + say("identify.description", language, description=seen.description)
     for part, state in seen.told.parts.items():
-        named = say(f"page.value.{part}_status_code", language)
+        named = say(f"page.value.{part}{STATUS}", language)
         state_named = say(f"part_state.{state.name.lower()}", language)
         yield "  " + say("identify.told", language, name=named, value=state_named)
     for value, number in sound(seen.told.figures).items():

@@ -8,9 +8,10 @@ The folder's listing is the list of kinds; nothing central names them. Each file
   `agent.conversation` or asyncio, within `device.timeout_s` a question. `recognise` returns None for "not one of
   mine", and raises nothing but ProbeFailed; DENIED says that the device is there and wants other credentials.
 
-What comes back is `Told`: parts with their state (`agent.devices.parts`: `camera1`, `sip_registration`, `lamp`) and
-figures (`uptime_s`, `call_loss_ratio`). Both lists are published and closed: a new part or figure is one line there.
-What a device does not say is left out. A device that is off, asleep, not configured or not fitted has not failed.
+What comes back is `Told`: parts with their state (`contract.parts`: `camera1`, `sip_registration`, `lamp`) and figures
+(`agent.devices.parts`: `uptime_s`, `call_loss_ratio`). Both lists are published and closed: a new part or figure is one
+line there, and one in the catalogue (`contract/catalogue/devices.toml`). What a device does not say is left out. A
+device that is off, asleep, not configured or not fitted has not failed.
 """
 
 import functools

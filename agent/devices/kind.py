@@ -5,8 +5,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from agent.devices.parts import State
 from agent.probe import Values
+from contract.parts import State
 
 Family = Literal["codec", "camera", "dsp", "screen", "projector", "router", "switch", "host", "ups", "device"]
 """What sort of thing it is; a role of `contract.names` where one fits."""

@@ -1,65 +1,11 @@
-"""The published lists: which parts a device can have, which states these can be in, and which figures it can give."""
+"""The published lists of what a device can tell: its parts' states, and its figures with the bounds of what can be."""
 
-import enum
 import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from agent.probe import Value, Values
-
-
-class State(enum.IntEnum):
-    """How one part is. The first four have the numbers of a verdict's levels; what was not said is absent."""
-
-    OK = 0
-    DEGRADED = 1  # it works, and asks for attention: a warning, a worn lamp
-    FAILED = 2
-    UNKNOWN = 3  # the device itself says that it does not know
-    DISABLED = 4  # switched off on purpose, not configured, or not fitted: no fault
-    STANDBY = 5  # asleep, cooling down or warming up: no fault
-    MUTED = 6
-
-
-STATES: Final = ", ".join(f"{state.value} {state.name.lower()}" for state in State)
-
-
-class Part(NamedTuple):
-    """A part that devices have: several of them, numbered from 1, where `most` is above 1."""
-
-    name: str
-    most: int
-    meaning: str
-
-    def names(self) -> list[str]:
-        """`camera1`, `camera2`, … or just `lamp`."""
-        return [f"{self.name}{number}" for number in range(1, self.most + 1)] if self.most > 1 else [self.name]
-
-
-PARTS: Final = (
-    Part("system", 1, "The device as a whole, as it judges itself"),
-    Part("power", 1, "Whether it is switched on"),
-    Part("camera", 4, "A camera"),
-    Part("microphone", 4, "A microphone"),
-    Part("speaker", 2, "A loudspeaker, or the sound that goes out"),
-    Part("screen", 2, "A screen or a projector on the device"),
-    Part("video", 4, "A video input or stream"),
-    Part("audio", 4, "An audio input or stream"),
-    Part("sip_registration", 1, "Registration with the SIP server"),
-    Part("h323_registration", 1, "Registration with the H.323 gatekeeper"),
-    Part("sip", 1, "The SIP stack"),
-    Part("h323", 1, "The H.323 stack"),
-    Part("network", 1, "The network port"),
-    Part("lamp", 1, "The lamp"),
-    Part("fan", 1, "The fans"),
-    Part("temperature", 1, "The temperature, as the device judges it"),
-    Part("cover", 1, "The cover or casing"),
-    Part("filter", 1, "The air filter"),
-    Part("power_supply", 1, "The power supply"),
-    Part("storage", 1, "Disk or memory card"),
-)
-_PARTS: Final = {part.name: part for part in PARTS}
-PART_NAMES: Final = frozenset(name for part in PARTS for name in part.names())
-"""All that may be told of: `camera1` to `camera4`, `lamp`; not `camera5`, not `camera`."""
+from contract.parts import PARTS, STATES, STATUS
 
 
 class Figure(NamedTuple):
@@ -99,17 +45,12 @@ def part_values() -> Iterator[Value]:
     for part in PARTS:
         for place, name in enumerate(part.names(), start=1):
             which = f"{part.meaning} (number {place})" if part.most > 1 else part.meaning
-            yield Value(f"{name}_status_code", f"{which}: {STATES}.")
+            yield Value(f"{name}{STATUS}", f"{which}: {STATES}.")
 
 
 def figure_values() -> Iterator[Value]:
     """A value for each figure."""
     return (Value(figure.name, figure.meaning) for figure in FIGURES)
-
-
-def names_of(part: str) -> list[str]:
-    """The names of all that there can be of a part: `camera1` to `camera4`, or just `lamp`. KeyError for no part."""
-    return _PARTS[part].names()
 
 
 def plausible(figures: Values) -> Values:

@@ -11,11 +11,12 @@ from typing import Final, Literal
 import msgspec
 
 from agent.devices.kind import Device, Family, Identity, Told
-from agent.devices.parts import State, names_of, plausible
+from agent.devices.parts import plausible
 from agent.devices.vendors import vendor_of
 from agent.mib2 import Answers
 from agent.probe import Values
 from agent.ups.table import UNKNOWN
+from contract.parts import State, names_of
 
 DESCRIPTION: Final = "1.3.6.1.2.1.1.1.0"
 OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"

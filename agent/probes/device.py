@@ -17,6 +17,7 @@ from agent.devices.parts import figure_values, part_values
 from agent.probe import ProbeFailed, Value, Values
 from agent.snmp_login import SnmpLogin
 from contract.outcome import Outcome
+from contract.parts import STATUS
 from contract.settings import Phrase, Port, Problem, Seconds, Target
 
 _SNMP_PORT: Final = 161
@@ -85,7 +86,7 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
         if seen.response_s is not None:
             values["response_ms"] = seen.response_s * 1000
         values |= seen.told.figures
-        return values | {f"{part}_status_code": int(state) for part, state in seen.told.parts.items()}
+        return values | {f"{part}{STATUS}": int(state) for part, state in seen.told.parts.items()}
 
     async def look(self) -> Seen:
         """What it is and how it is. Raises ProbeFailed."""

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from agent.devices.parts import State
 from agent.devices.table import FigureAt, PartAt, Table
+from contract.parts import State
 
 _OK_FAILURE: Final = {1: State.OK, 2: State.FAILED}
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent.devices.kind import Device, Told
-from agent.devices.parts import State, names_of
 from agent.devices.table import ROWS_MAX_COUNT, FigureAt, PartAt, Table
 from agent.mib2 import Answers
+from contract.parts import State, names_of
 
 _ROOT: Final = "1.3.6.1.4.1.9.9"
 _STATUS: Final = f"{_ROOT}.643.1.2.1.1.3"

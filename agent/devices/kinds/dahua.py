@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from agent.devices.parts import State
 from agent.devices.table import PartAt, Table
+from contract.parts import State
 
 KIND: Final = Table(
     name="dahua",

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from agent.devices.parts import State
 from agent.devices.table import FigureAt, PartAt, Table
+from contract.parts import State
 
 _STATUS: Final = {1: State.DISABLED, 2: State.OK, 3: State.FAILED}
 """PolycomStatus of all its parts: disabled, ok, failed."""
