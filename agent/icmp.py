@@ -25,7 +25,7 @@ from icmplib import (  # type: ignore[import-untyped]  # it has no annotations
     SocketPermissionError,
 )
 
-from agent.echo import LOST, Echo
+from agent.echo import LOST, ORDINARY, Echo, Manner
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 
@@ -33,6 +33,11 @@ from contract.outcome import Outcome
 _SO_ATTACH_FILTER: Final = 26
 _SO_TIMESTAMPNS: Final = 35
 _RECVERR: Final = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
+_MTU_DISCOVER: Final = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
+_BY_THE_TABLE: Final = 1
+"""IP_PMTUDISC_WANT, Linux's own choice: packets are whole while the path is known to take them, else fragments."""
+_WHOLE: Final = 3
+"""IP_PMTUDISC_PROBE: whole, whatever is known of the path."""
 _FROM_ICMP: Final = (2, 3)
 """SO_EE_ORIGIN_ICMP and SO_EE_ORIGIN_ICMP6."""
 
@@ -150,7 +155,7 @@ class Pinger:
         self._socket = opened
         asyncio.get_running_loop().add_reader(sock, self._receive)
 
-    async def echo(self, address: str, size_bytes: int, timeout_s: float) -> Echo:
+    async def echo(self, address: str, size_bytes: int, timeout_s: float, manner: Manner = ORDINARY) -> Echo:
         """One request and what became of it."""
         opened = self._socket
         assert opened is not None  # noqa: S101 - used inside `async with`
@@ -158,10 +163,11 @@ class Pinger:
         if number in self._waiting:
             return Echo(None, Outcome.BROKEN, "more than 65,536 requests at once")
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        request = ICMPRequest(address, self._identifier, number, nonce + os.urandom(size_bytes - _NONCE_BYTES))
+        payload = nonce + os.urandom(size_bytes - _NONCE_BYTES)
+        request = ICMPRequest(address, self._identifier, number, payload, ttl=manner.hops_max_count)
         began_s = time.perf_counter()
         try:
-            opened.send(request)
+            self._send(opened, request, manner)
         except ICMPSocketError as error:
             return _unsent(error)
         loop = asyncio.get_running_loop()
@@ -176,6 +182,18 @@ class Pinger:
         finally:
             patience.cancel()
             del self._waiting[number]
+
+    def _send(self, opened: _Socket4 | _Socket6, request: ICMPRequest, manner: Manner) -> None:
+        """Send as wished. The socket is everybody's: what was set for this request is unset at once."""
+        if manner.may_split:
+            opened.send(request)
+            return
+        sock: socket.socket = opened.sock
+        sock.setsockopt(*_MTU_DISCOVER[self._family], _WHOLE)
+        try:
+            opened.send(request)
+        finally:
+            sock.setsockopt(*_MTU_DISCOVER[self._family], _BY_THE_TABLE)
 
     def _give_up(self, waiting: _Waiting) -> None:
         self._receive()  # on a busy PC an answer may lie there since long before the timeout
@@ -231,7 +249,7 @@ class Pinger:
             try:
                 reply.raise_for_status()
             except ICMPError as error:
-                _finish(waiting, Echo(None, Outcome.UNREACHABLE, f"{source} says: {error}"))
+                _finish(waiting, Echo(None, Outcome.UNREACHABLE, f"{source} says: {error}", source))
 
 
 def _finish(waiting: _Waiting, echo: Echo) -> None:
@@ -313,13 +331,15 @@ def pinger(family: socket.AddressFamily) -> Pinger:
     return mine.setdefault(family, Pinger(family))
 
 
-async def echo_all(address: str, count: int, spacing_s: float, timeout_s: float, size_bytes: int) -> list[Echo]:
+async def echo_all(
+    address: str, count: int, spacing_s: float, timeout_s: float, size_bytes: int, *, manner: Manner = ORDINARY
+) -> list[Echo]:
     """So many echoes to an address, `spacing_s` apart, in order of sending. Raises ProbeFailed: no socket."""
     one = pinger(socket.AF_INET6 if ":" in address else socket.AF_INET)
 
     async def send(place: int) -> Echo:
         await asyncio.sleep(place * spacing_s)
-        return await one.echo(address, size_bytes, timeout_s)
+        return await one.echo(address, size_bytes, timeout_s, manner)
 
     async with one, asyncio.TaskGroup() as group:
         sending = [group.create_task(send(place)) for place in range(count)]

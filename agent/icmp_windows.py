@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Final, NamedTuple
 
-from agent.echo import LOST, Echo
+from agent.echo import LOST, ORDINARY, Echo, Manner
 from contract.outcome import Outcome
 
 TICK_S: Final = 1 / 64
@@ -56,6 +56,8 @@ _REPLY_4: Final = struct.Struct("=4sII")
 """ICMP_ECHO_REPLY up to its round trip: address, status, milliseconds."""
 _REPLY_6: Final = struct.Struct("=HI16sI2xII")
 """ICMPV6_ECHO_REPLY: port, flow, address, scope (packed, then aligned), status, milliseconds."""
+_OPTIONS: Final = struct.Struct("@BBBBP")
+_DONT_FRAGMENT: Final = 0x02
 _SOCKADDR_IN6: Final = struct.Struct("=HHI16sI")
 _AF_INET6: Final = 23
 _BESIDE_PAYLOAD_BYTES: Final = 128
@@ -87,6 +89,11 @@ def pack_address_6(address: str) -> bytes:
     return _SOCKADDR_IN6.pack(_AF_INET6, 0, 0, packed, scope)
 
 
+def pack_options(manner: Manner) -> bytes:
+    """Windows' IP_OPTION_INFORMATION: hop limit, type of service, flags, and no options behind a null pointer."""
+    return _OPTIONS.pack(manner.hops_max_count, 0, 0 if manner.may_split else _DONT_FRAGMENT, 0, 0)
+
+
 def echo_of(family: socket.AddressFamily, reply: Reply, measured_s: float, timeout_s: float) -> Echo:
     """What an answer means. `measured_s` is the round trip by our own watch."""
     if reply.status != SUCCESS:
@@ -102,7 +109,7 @@ def failed(family: socket.AddressFamily, status: int, source: str = "") -> Echo:
         return LOST
     said = (_ANSWERS_6.get(status) if family == socket.AF_INET6 else None) or _ANSWERS.get(status)
     if said is not None:
-        return Echo(None, Outcome.UNREACHABLE, f"{source} says: {said}" if source else said)
+        return Echo(None, Outcome.UNREACHABLE, f"{source} says: {said}" if source else said, source)
     if status in _NO_WAY:
         return Echo(None, Outcome.UNREACHABLE, _NO_WAY[status])
     if status == _ACCESS_DENIED:
@@ -110,7 +117,9 @@ def failed(family: socket.AddressFamily, status: int, source: str = "") -> Echo:
     return Echo(None, Outcome.BROKEN, f"Windows' error {status}")
 
 
-async def echo_all(address: str, count: int, spacing_s: float, timeout_s: float, size_bytes: int) -> list[Echo]:
+async def echo_all(
+    address: str, count: int, spacing_s: float, timeout_s: float, size_bytes: int, *, manner: Manner = ORDINARY
+) -> list[Echo]:
     """So many echoes to an address, `spacing_s` apart, in order of sending. One thread; raises OSError."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Echo]] = loop.create_future()
@@ -126,7 +135,7 @@ async def echo_all(address: str, count: int, spacing_s: float, timeout_s: float,
     def work() -> None:
         echoes, failure = None, None
         try:
-            echoes = _echo_in_turn(address, count, spacing_s, timeout_s, size_bytes)
+            echoes = _echo_in_turn(address, count, spacing_s, timeout_s, size_bytes, manner=manner)
         except Exception as error:  # noqa: BLE001 - the thread's border: whoever waits is told, whatever broke
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
@@ -193,9 +202,10 @@ if sys.platform == "win32":
     class _Sender:
         """One handle of the driver, and the requests that wait for their answers."""
 
-        def __init__(self, address: str, count: int, timeout_s: float, size_bytes: int) -> None:
+        def __init__(self, address: str, count: int, timeout_s: float, size_bytes: int, manner: Manner) -> None:
             self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
             self._timeout_s, self._size_bytes = timeout_s, size_bytes
+            self._options = None if manner == ORDINARY else ctypes.create_string_buffer(pack_options(manner))
             self._addresses: tuple[int | bytes, ...]
             if self._family == socket.AF_INET:
                 self._addresses = (int.from_bytes(socket.inet_aton(address), "little"),)
@@ -219,7 +229,7 @@ if sys.platform == "win32":
             done = self._driver.send(
                 *(self._handle, event, None, None),
                 *self._addresses,
-                *(request, len(request), None, buffer, len(buffer), longest_ms),
+                *(request, len(request), self._options, buffer, len(buffer), longest_ms),
             )
             error = ctypes.get_last_error()
             if done or error == _PENDING:
@@ -257,8 +267,10 @@ if sys.platform == "win32":
             for one in self.pending:
                 _kernel32.CloseHandle(one.event)
 
-    def _echo_in_turn(address: str, count: int, spacing_s: float, timeout_s: float, size_bytes: int) -> list[Echo]:
-        sender = _Sender(address, count, timeout_s, size_bytes)
+    def _echo_in_turn(
+        address: str, count: int, spacing_s: float, timeout_s: float, size_bytes: int, *, manner: Manner
+    ) -> list[Echo]:
+        sender = _Sender(address, count, timeout_s, size_bytes, manner)
         try:
             began_s = time.perf_counter()
             sent_count = 0
@@ -276,5 +288,5 @@ if sys.platform == "win32":
 
 else:
 
-    def _echo_in_turn(address: str, *_: float) -> list[Echo]:
+    def _echo_in_turn(address: str, *_: float, manner: Manner) -> list[Echo]:  # noqa: ARG001 - as above
         raise OSError(f"no Windows here to ping {address} from")

@@ -4,23 +4,19 @@ import asyncio
 import ctypes
 import ipaddress
 import os
-import socket
 import struct
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 import psutil
 
 from agent.clock import SystemClock
+from agent.nic import choose_card, read_card
 from agent.probe import ProbeFailed, Value, Values
 from contract.outcome import Outcome
 from contract.settings import Seconds, Target
 
-_BPS_PER_MBIT: Final = 1e6
-_UNKNOWN_SPEED: Final = 65535  # what some drivers report for "don't know"
 _STA_UNSYNC: Final = 0x0040  # <sys/timex.h>
 _TIMEX_BYTES: Final = 512  # struct timex is 208 bytes on 64-bit Linux; the kernel writes no more than its own
 _STATUS_OFFSET: Final = 40  # of `status`, after modes, offset, freq, maxerror and esterror
@@ -84,7 +80,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
         if (synced := _clock_synced()) is not None:
             values["clock_synced_bool"] = int(synced)
         try:
-            values |= _nic_values(_choose_nic(self.nic))
+            values |= _nic_values(choose_card(self.nic))
         except KeyError:
             known = ", ".join(sorted(psutil.net_if_stats()))
             raise ProbeFailed(
@@ -104,56 +100,15 @@ def _busy(before: Any, after: Any) -> Values:  # noqa: ANN401 - psutil's tuple d
     return {"cpu_ratio": min(1.0, max(0.0, 1 - idle_s / total_s))}
 
 
-def _choose_nic(wanted: str) -> str:
-    """The card to speak of; empty when the PC has none but loopback. KeyError when the one wanted is not there."""
-    stats = psutil.net_if_stats()
-    if wanted:
-        return wanted if stats[wanted] else ""
-    if (name := _default_route()) in stats:
-        return name
-    real = [name for name in sorted(stats) if not _is_loopback(name)]
-    up = [name for name in real if stats[name].isup]
-    return (up or real or [""])[0]
-
-
-def _is_loopback(name: str) -> bool:
-    found = psutil.net_if_addrs().get(name, [])
-    addresses = [one.address.partition("%")[0] for one in found if one.family in (socket.AF_INET, socket.AF_INET6)]
-    return name == "lo" or (bool(addresses) and all(ipaddress.ip_address(address).is_loopback for address in addresses))
-
-
-def _default_route() -> str:
-    """The card of the IPv4 default route: Linux says it in a file; elsewhere the address that would be used tells.
-
-    Connecting a datagram socket sends nothing.
-    """
-    if sys.platform == "linux":
-        try:
-            lines = Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            return ""
-        routes = [line.split() for line in lines]
-        found = [(int(route[6]), route[0]) for route in routes if route[1] == "00000000" and int(route[3], 16) & 1]
-        return min(found)[1] if found else ""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737), port discard
-        except OSError:
-            return ""
-        own = sock.getsockname()[0]
-    cards: Mapping[str, Any] = psutil.net_if_addrs()
-    return next((name for name, found in cards.items() if any(one.address == own for one in found)), "")
-
-
 def _nic_values(name: str) -> Values:
     if not name:
         return {"nic_up_bool": 0}
-    stats = psutil.net_if_stats()[name]
-    values: Values = {"nic_up_bool": int(stats.isup)}
-    if 0 < stats.speed < _UNKNOWN_SPEED:
-        values["nic_speed_bps"] = stats.speed * _BPS_PER_MBIT
-    if stats.duplex != psutil.NIC_DUPLEX_UNKNOWN:
-        values["nic_full_duplex_bool"] = int(stats.duplex == psutil.NIC_DUPLEX_FULL)
+    card = read_card(name)
+    values: Values = {"nic_up_bool": int(card.is_up)}
+    if card.speed_bps is not None:
+        values["nic_speed_bps"] = card.speed_bps
+    if card.is_full_duplex is not None:
+        values["nic_full_duplex_bool"] = int(card.is_full_duplex)
     counters = psutil.net_io_counters(pernic=True).get(name)
     if counters is not None:
         values |= {
@@ -162,9 +117,9 @@ def _nic_values(name: str) -> Values:
             "nic_errors_total": counters.errin + counters.errout,
             "nic_drops_total": counters.dropin + counters.dropout,
         }
-    own = [one.address for one in psutil.net_if_addrs().get(name, []) if one.family == socket.AF_INET]
-    if own:
-        values["address_link_local_bool"] = int(all(ipaddress.ip_address(one).is_link_local for one in own))
+    own = [ipaddress.ip_address(one) for one in card.addresses]
+    if own_4 := [one for one in own if isinstance(one, ipaddress.IPv4Address)]:
+        values["address_link_local_bool"] = int(all(one.is_link_local for one in own_4))
     return values
 
 

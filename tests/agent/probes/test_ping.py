@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import icmp_windows
-from agent.echo import LOST, Echo
+from agent.echo import LOST, Echo, Manner
 from agent.icmp import pinger
 from agent.probe import ProbeFailed, Values
 from agent.probes.ping import Ping, figures, jitter_ms
@@ -217,7 +217,7 @@ def test_windows_replies_of_ipv6_are_read_behind_their_packed_address() -> None:
     reply = icmp_windows.parse_reply(socket.AF_INET6, buffer)
     assert reply == ("2001:db8::7", 11003, 3)
     assert icmp_windows.echo_of(socket.AF_INET6, reply, 0.003, 1.0) == Echo(
-        None, Outcome.UNREACHABLE, "2001:db8::7 says: Address unreachable"
+        None, Outcome.UNREACHABLE, "2001:db8::7 says: Address unreachable", "2001:db8::7"
     )
 
 
@@ -226,12 +226,19 @@ def test_a_windows_address_of_ipv6_is_laid_out_as_a_sockaddr() -> None:
     assert packed.hex(" ", -4) == "17000000 00000000 fe800000 00000000 00000000 00000007 03000000"
 
 
+R = "192.0.2.1"
+
+
+def test_windows_options_are_laid_out_with_their_padding_before_the_pointer() -> None:
+    assert icmp_windows.pack_options(Manner(hops_max_count=3, may_split=False)).hex(" ", -4)[:17] == "03000200 00000000"
+
+
 @pytest.mark.parametrize(
     ("status", "source", "echo"),
     [
         (11010, "", LOST),
-        (11003, "192.0.2.1", Echo(None, Outcome.UNREACHABLE, "192.0.2.1 says: Destination host unreachable")),
-        (11013, "192.0.2.1", Echo(None, Outcome.UNREACHABLE, "192.0.2.1 says: Time to live exceeded")),
+        (11003, R, Echo(None, Outcome.UNREACHABLE, f"{R} says: Destination host unreachable", R)),
+        (11013, R, Echo(None, Outcome.UNREACHABLE, f"{R} says: Time to live exceeded", R)),
         (11050, "", Echo(None, Outcome.UNREACHABLE, "General failure")),
         (1231, "", Echo(None, Outcome.UNREACHABLE, "Network is unreachable")),
         (5, "", Echo(None, Outcome.DENIED, "Windows denies it: access denied")),
