@@ -1,4 +1,7 @@
-"""The whole line with real servers, killed in the middle: every sample is in the database exactly once."""
+"""Thousands of batches through the whole line, broker and collector killed once in the middle: nothing is lost.
+
+`test_chaos.py` kills everything, and often; here batches are as many and as close as the machine allows.
+"""
 
 import random
 import time
@@ -9,12 +12,8 @@ from typing import Final
 import pytest
 
 from agent.link import Broker
-from collector.database import open_database, sqlite_url
-from collector.registry import Registry
-from tests.support.collector import StartCollector
-from tests.support.mosquitto import StartMosquitto
+from tests.support.line import StartLine, room_of
 from tests.support.sender import Sender
-from tests.support.victoria_metrics import StartVictoriaMetrics
 
 ROOMS: Final = 5
 RECORDS_AT_LEAST: Final = 400
@@ -22,19 +21,6 @@ RECORDS_AT_MOST: Final = 2000
 BATCHES: Final = 2000
 """On a slow machine several records share a batch: it goes on until there were so many batches."""
 DRAINED_WITHIN_S: Final = 150.0
-
-
-def enrol_rooms(database: Path) -> list[str]:
-    engine = open_database(sqlite_url(database))
-    registry = Registry(engine)
-    agents = []
-    for number in range(ROOMS):
-        room, agent = f"room-{number}", f"pc-{number}"
-        registry.add_room(room, name=room, province="Hà Giang", school="THCS")
-        registry.add_agent(agent, room, time.time())
-        agents.append(agent)
-    engine.dispose()
-    return agents
 
 
 def batches_of(senders: list[Sender]) -> int:
@@ -45,20 +31,14 @@ def batches_of(senders: list[Sender]) -> int:
 def test_every_sample_is_in_the_database_exactly_once_whoever_is_killed(
     seed: int,
     tmp_path: Path,
-    mosquitto: StartMosquitto,
-    victoria_metrics: StartVictoriaMetrics,
-    collector: StartCollector,
+    line: StartLine,
 ) -> None:
     chance = random.Random(seed)
-    database, broker = victoria_metrics(), mosquitto()
-    centre = collector(
-        f'[broker]\nmode = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}\n'
-        f'[store]\nkind = "influx"\nurl = "{database.url}"\n',
-        prepare=lambda folder: enrol_rooms(folder / "collector.db"),
-    )
+    agents = [f"pc-{number}" for number in range(ROOMS)]
+    broker, database, centre = line(agents)
     senders = [
-        Sender(f"pc-{number}", tmp_path, Broker(host="127.0.0.1", port=broker.port, tls=False), seed=number)
-        for number in range(ROOMS)
+        Sender(agent, tmp_path, Broker(host="127.0.0.1", port=broker.port, tls=False), seed=number)
+        for number, agent in enumerate(agents)
     ]
     centre_step, broker_step = (chance.randrange(50, RECORDS_AT_LEAST - 50) for _ in range(2))
     for sender in senders:
@@ -83,9 +63,9 @@ def test_every_sample_is_in_the_database_exactly_once_whoever_is_killed(
         for sender in senders:
             sender.stop()
     for number in range(ROOMS):
-        (series,) = database.series(f'{{__name__="ping_sent_count",room="room-{number}"}}')
+        (series,) = database.series(f'{{__name__="ping_sent_count",room="{room_of(agents[number])}"}}')
         assert Counter(int(value) for value in series.values) == Counter(range(step))
-        (series,) = database.series(f'{{__name__="ping_rtt_avg_ms",room="room-{number}"}}')
+        (series,) = database.series(f'{{__name__="ping_rtt_avg_ms",room="{room_of(agents[number])}"}}')
         assert sorted(round(value, 3) for value in series.values) == [
             round(number + place / 1000, 3) for place in range(step)
         ]
