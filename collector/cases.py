@@ -1,14 +1,15 @@
-"""Keeps every incident: open ones across a restart, past ones for the rooms' pages."""
+"""Keeps every incident and every outage: open ones across a restart, past ones for the rooms' pages."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Column, Engine, Float, Index, String, Table, Text, delete, insert, or_, select, update
+from sqlalchemy import Boolean, Column, Engine, Float, Index, String, Table, Text, delete, insert, or_, select, update
 
 from collector.alerting.incident import ENDED_KEPT_S, Change, Incident
 from collector.database import metadata
+from collector.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,22 @@ happened in a room is kept when the room is not.
 """
 
 
+_outage: Final = Table(
+    "outage",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("room", String(32), nullable=False),
+    Column("since_s", Float, nullable=False),
+    Column("is_settled", Boolean, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("outage_of_room", "room", "since_s"),
+    Index("outage_unsettled", "is_settled"),
+)
+"""`body` is the Outage as JSON."""
+
+
 class Cases:
-    """All incidents in a database. Times are Unix seconds; every method is one transaction, from any thread."""
+    """All incidents and outages in a database. Times are Unix seconds; a method is one transaction, from any thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -62,6 +77,37 @@ class Cases:
         with self._engine.connect() as connection:
             return tuple(_read(connection.execute(asked).mappings()))
 
+    def save_outages(self, outages: Iterable[Outage]) -> None:
+        """Keep outages as they are now."""
+        latest = {one.outage: one for one in outages}
+        with self._engine.begin() as connection:
+            for one in latest.values():
+                row = {
+                    "id": one.outage,
+                    "room": one.room,
+                    "since_s": one.silence.since_s,
+                    "is_settled": one.is_settled,
+                    "body": msgspec.json.encode(one).decode(),
+                }
+                if not connection.execute(update(_outage).where(_outage.c.id == one.outage).values(row)).rowcount:
+                    connection.execute(insert(_outage).values(row))
+            if latest:
+                oldest_s = max(one.silence.since_s for one in latest.values()) - KEPT_S
+                connection.execute(delete(_outage).where(_outage.c.since_s < oldest_s))
+
+    def unsettled_outages(self, now: float) -> tuple[Outage, ...]:
+        """Those not explained for good, oldest first; one that began long ago never will be."""
+        wanted = (_outage.c.is_settled.is_(False), _outage.c.since_s >= now - KEPT_S)
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_outage).where(*wanted).order_by(_outage.c.since_s)).mappings()
+            return tuple(_read_outages(rows))
+
+    def recent_outages(self, room: str, limit: int) -> tuple[Outage, ...]:
+        """At most `limit` outages of a room, the newest first."""
+        asked = select(_outage).where(_outage.c.room == room).order_by(_outage.c.since_s.desc()).limit(limit)
+        with self._engine.connect() as connection:
+            return tuple(_read_outages(connection.execute(asked).mappings()))
+
 
 def _row(incident: Incident) -> dict[str, object]:
     return {
@@ -80,3 +126,11 @@ def _read(rows: Iterable[Mapping[Any, Any]]) -> Iterator[Incident]:
         except msgspec.DecodeError as error:
             # Left by another version. Without this one the collector starts; with it, it never would.
             log.error("incident %s in the database cannot be read, passing it over: %s", row["id"], error)  # noqa: TRY400 - no fault of this code
+
+
+def _read_outages(rows: Iterable[Mapping[Any, Any]]) -> Iterator[Outage]:
+    for row in rows:
+        try:
+            yield msgspec.json.decode(row["body"], type=Outage)
+        except msgspec.DecodeError as error:
+            log.error("outage %s in the database cannot be read, passing it over: %s", row["id"], error)  # noqa: TRY400 - left by another version, no fault of this code

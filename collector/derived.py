@@ -42,6 +42,17 @@ DERIVED: Final = (
         values=(DerivedValue("level_code", "what the reason makes of the room: 1 degraded, 2 unfit, 3 unknown"),),
     ),
     Derived(
+        name="outage",
+        meaning="Why a room was silent, whenever something new is known about it.",
+        target="always `room`",
+        reason="cause, as [causes.md](causes.md) lists them",
+        values=(
+            DerivedValue("cause_code", "number of the cause, as causes.md lists them"),
+            DerivedValue("certainty_code", "0 no witness, 1 likely, 2 confirmed by the room itself"),
+            DerivedValue("lasted_s", "from the room's last word to its next; absent while it is silent"),
+        ),
+    ),
+    Derived(
         name="agent",
         meaning="How the agents of a room are.",
         target="the agent's id",

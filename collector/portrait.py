@@ -1,13 +1,26 @@
 """Draws the frozen picture that the pages show; a room that has not changed is not drawn again."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Protocol
 
 from collector.alerting.incident import Incident
+from collector.database import DatabaseRefused
 from collector.journal import Journal
+from collector.outages import Outage
 from collector.pipeline import AgentBook, Pipeline
 from collector.registry import Room
-from collector.snapshot import AgentView, Health, IncidentView, ReadingView, RoomView, SinkView, Snapshot, Trail
+from collector.snapshot import (
+    AgentView,
+    Health,
+    IncidentView,
+    OutageView,
+    ReadingView,
+    RoomView,
+    SinkView,
+    Snapshot,
+    Trail,
+)
 from collector.watch import RoomWatch
 from contract.names import role_of
 
@@ -22,9 +35,10 @@ class Feeding(Protocol):
 
 
 class PastIncidents(Protocol):
-    """Where a room's incidents are looked up."""
+    """Where a room's incidents and outages are looked up."""
 
     def recent(self, room: str, limit: int) -> Sequence[Incident]: ...  # noqa: D102 - as in Cases
+    def recent_outages(self, room: str, limit: int) -> Sequence[Outage]: ...  # noqa: D102
 
 
 class Post(Protocol):
@@ -42,6 +56,8 @@ class Portrait:
         self._started_s = started_s
         self._generation = generation
         self._incidents: dict[str, tuple[IncidentView, ...]] = {}
+        self._unread: set[str] = set()
+        self._outages: dict[str, tuple[OutageView, ...]] = {}
 
     def take(
         self,
@@ -56,8 +72,12 @@ class Portrait:
         mail_proved_s: float | None,
     ) -> Snapshot:
         """The picture at `now`; `changed` names the rooms whose incidents have changed since the last one."""
-        for room in (pipeline.watch.rooms.keys() - self._incidents.keys()) | set(changed):
-            self._incidents[room] = tuple(_incident(one) for one in cases.recent(room, _INCIDENTS_SHOWN))
+        self._unread |= (pipeline.watch.rooms.keys() - self._incidents.keys()) | set(changed)
+        with contextlib.suppress(DatabaseRefused):  # which is a problem noted elsewhere; the past is read again
+            for room in tuple(self._unread):
+                self._incidents[room] = tuple(_incident(one) for one in cases.recent(room, _INCIDENTS_SHOWN))
+                self._outages[room] = tuple(_outage(one) for one in cases.recent_outages(room, _INCIDENTS_SHOWN))
+                self._unread.discard(room)
         rooms = tuple(
             self._room(room, watched, pipeline)
             for name, room in sorted(pipeline.view.rooms.items())
@@ -110,6 +130,7 @@ class Portrait:
             ),
             incidents=self._incidents.get(room.room, ()),
             levels=tuple(watched.levels),
+            outages=self._outages.get(room.room, ()),
         )
 
 
@@ -132,4 +153,16 @@ def _agent(name: str, book: AgentBook | None) -> AgentView:
 def _incident(one: Incident) -> IncidentView:
     return IncidentView(
         incident=one.incident, level=one.worst, codes=one.codes, opened_s=one.opened_s, ended_s=one.ended_s
+    )
+
+
+def _outage(one: Outage) -> OutageView:
+    why = one.explanation
+    return OutageView(
+        since_s=one.silence.since_s,
+        until_s=one.silence.until_s,
+        cause=why.cause,
+        certainty=why.certainty.name,
+        evidence=why.evidence,
+        against=why.against,
     )

@@ -52,6 +52,17 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
     told: tuple[str, ...] = ()
 
 
+class OutageView(msgspec.Struct, frozen=True, kw_only=True):
+    """One silence of a room and its explanation (catalogue codes); `until_s` is None while it lasts."""
+
+    since_s: float
+    until_s: float | None
+    cause: str
+    certainty: str
+    evidence: tuple[str, ...]
+    against: tuple[str, ...]
+
+
 class RoomView(msgspec.Struct, frozen=True, kw_only=True):
     """One room. `place` runs from the province down to the school; `levels` is its recent past, oldest first."""
 
@@ -65,6 +76,7 @@ class RoomView(msgspec.Struct, frozen=True, kw_only=True):
     trails: tuple[Trail, ...]
     incidents: tuple[IncidentView, ...]
     levels: tuple[tuple[float, Level], ...]
+    outages: tuple[OutageView, ...] = ()
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

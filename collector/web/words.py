@@ -105,7 +105,22 @@ class Words:
 
     def cause(self, code: str) -> str:
         """A finding's code in a few words."""
-        return say(f"cause.{code}", self.language) if knows(f"cause.{code}") else code
+        return self._known("cause", code)
+
+    def outage(self, code: str) -> str:
+        """Why a room was silent."""
+        return self._known("outage", code)
+
+    def witness(self, code: str) -> str:
+        """One piece of evidence."""
+        return self._known("witness", code)
+
+    def certainty(self, code: str) -> str:
+        """How sure an explanation is."""
+        return self._known("certainty", code)
+
+    def _known(self, kind: str, code: str) -> str:
+        return say(f"{kind}.{code}", self.language) if knows(f"{kind}.{code}") else code
 
     def problem(self, code: str) -> str:
         """A problem of the collector: the catalogue's `health.<code>`, else the code itself."""

@@ -111,6 +111,10 @@ tick_s = {tick}
 profile = "zoom-720p"
 
 [[probe]]
+name = "boot"
+every_s = 300
+
+[[probe]]
 name = "host"
 every_s = {slow}
 

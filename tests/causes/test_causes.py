@@ -100,6 +100,21 @@ def test_a_collector_that_could_not_see_blames_no_room() -> None:
     assert village.guesses == []
 
 
+def test_a_collector_that_restarts_meanwhile_explains_the_silence_all_the_same() -> None:
+    village = Village(random.Random(0), 2)
+    village.run(600.0)
+    village.house.provider = False
+    village.run(600.0)
+    village.restart_collector()
+    village.run(600.0)
+    village.house.provider = True
+    village.run(1200.0)
+    assert [one.explanation.cause for one in village.settled] == [Cause.ISP]
+    lasted_s = village.settled[-1].silence.lasted_s
+    assert lasted_s is not None
+    assert abs(lasted_s - 1200.0) <= 60.0
+
+
 @pytest.mark.parametrize("code", [*(f"outage.{one}" for one in Cause), *(f"witness.{one}" for one in Witness)])
 def test_every_cause_and_every_witness_has_its_words(code: str) -> None:
     assert knows(code)

@@ -10,7 +10,7 @@ from typing import Final
 
 from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
-from collector.outages import Outage
+from collector.outages import Outage, Outages
 from collector.registry import Agent, RegistryView, Room, Standing
 from collector.watch import Doubt, Watch
 from contract.outcome import Outcome
@@ -159,18 +159,30 @@ class Village:
             for number in range(1, houses_count + 1)
         ]
         self.house = self.houses[0]
+        self.watch = self._watch()
+        self.guesses: list[Outage] = []
+        self.settled: list[Outage] = []
+        self.broker_back_s = float("-inf")
+
+    def _watch(self, known: tuple[Outage, ...] = ()) -> Watch:
         policy = Policy()
-        self.watch = Watch(
+        watch = Watch(
             profiles=default_profiles(),
             policy=policy,
             incidents=Incidents(policy),
             told=Told(),
             silent_after_s=180.0,
+            outages=Outages(known),
         )
-        self.watch.set_rooms(_registry(self.houses), lambda _: None, self.now)
-        self.guesses: list[Outage] = []
-        self.settled: list[Outage] = []
-        self.broker_back_s = float("-inf")
+        watch.set_rooms(_registry(self.houses), lambda _: None, self.now)
+        return watch
+
+    def restart_collector(self) -> None:
+        """A new watch, which knows only what was stored, and the agents' last words."""
+        known = tuple(one for house in self.houses if (one := self.watch.outages.of(house.room)) is not None)
+        self.watch = self._watch(tuple(one for one in known if not one.is_settled))
+        for house in self.houses:
+            self.watch.hear(f"pc-{house.room}", "online" if house.is_online else "lost", "", self.now)
 
     @property
     def district(self) -> list[House]:

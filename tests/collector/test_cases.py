@@ -10,6 +10,8 @@ from sqlalchemy import Engine, text
 from collector.alerting.incident import ENDED_KEPT_S, Change, Incident
 from collector.cases import KEPT_S, Cases
 from collector.database import open_database, sqlite_url
+from collector.outages import Outage
+from readiness.causes import Silence, explain
 from readiness.verdict import Level
 from tests.collector.alerting.troubles import DAY_S, NARROW, NOW_S, SILENT, incident
 
@@ -99,3 +101,26 @@ def test_an_incident_that_cannot_be_read_keeps_no_other_from_being_read(
         connection.execute(text("""UPDATE incident SET body = '{"level": 9}' WHERE id LIKE '%001-lung-cu-1'"""))
     assert cases.unfinished(NOW_S) == (good,)
     assert "incident 20251124T001000001-lung-cu-1 in the database cannot be read" in caplog.text
+
+
+def outage(room: str, since_s: float, *, is_settled: bool = False) -> Outage:
+    silence = Silence(since_s=since_s, on_battery=True, rungs={"ISP_DOWN": 3})
+    return Outage(room=room, silence=silence, explanation=explain(silence), is_settled=is_settled)
+
+
+def test_an_outage_that_is_not_explained_for_good_comes_back_after_a_restart(engine: Engine, cases: Cases) -> None:
+    cases.save_outages([outage("a", NOW_S), outage("b", NOW_S, is_settled=True)])
+    assert Cases(engine).unsettled_outages(NOW_S + 60) == (outage("a", NOW_S),)
+
+
+def test_what_is_learnt_of_an_outage_replaces_what_was_known(cases: Cases) -> None:
+    cases.save_outages([outage("a", NOW_S)])
+    cases.save_outages([outage("a", NOW_S, is_settled=True), outage("a", NOW_S + 5)])
+    assert cases.recent_outages("a", 10) == (outage("a", NOW_S + 5), outage("a", NOW_S, is_settled=True))
+    assert cases.recent_outages("b", 10) == ()
+
+
+def test_an_outage_of_long_ago_is_forgotten(cases: Cases) -> None:
+    cases.save_outages([outage("a", NOW_S, is_settled=True)])
+    cases.save_outages([outage("a", NOW_S + KEPT_S + 10)])
+    assert [one.silence.since_s - NOW_S for one in cases.recent_outages("a", 10)] == [KEPT_S + 10]
