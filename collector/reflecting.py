@@ -1,0 +1,220 @@
+"""Decides what becomes of a STAMP packet: answered, or refused and why. Holds all sessions; opens no socket.
+
+Who speaks is proved by a signature (the agent's key is derived from the reflector's secret and the agent's id), or at
+least known by an SSID that the operator listed. Memory is bounded, whoever sends what.
+"""
+
+import enum
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from ipaddress import ip_address
+from typing import Final, NamedTuple
+
+import msgspec
+
+from contract import names, stamp
+
+Source = tuple[str, int]
+"""Address and port."""
+
+_SESSIONS_MAX_COUNT: Final = 16_384
+_SOURCES_MAX_COUNT: Final = 16_384
+_KEYS_MAX_COUNT: Final = 16_384
+_WINDOW: Final = 1024
+_NEAR_BYTES: Final = 8
+"""Of an IPv6 address: whoever has one there has all others, too."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many packets a second are answered to one address, and in all; bursts may be as long as a second."""
+
+    per_source: float = 2000.0
+    total: float = 20_000.0
+
+
+class Refused(enum.StrEnum):
+    """Why a packet gets no answer."""
+
+    TOO_MANY = "too_many"  # from one address
+    NOT_STAMP = "not_stamp"
+    UNKNOWN = "unknown"  # unsigned, and its SSID is none that the operator listed
+    FORGED = "forged"
+    REPLAYED = "replayed"
+    BUSY = "busy"  # too many in all
+
+
+class Bucket:
+    """So many tokens a second, and as many at once as `burst`."""
+
+    __slots__ = ("_at_s", "_left")
+
+    def __init__(self, burst: float, at_s: float) -> None:
+        self._left = burst
+        self._at_s = at_s
+
+    def take(self, rate: float, burst: float, at_s: float, tokens: float = 1.0) -> bool:
+        """Whether there are enough; then they are gone."""
+        self._left = min(burst, self._left + max(0.0, at_s - self._at_s) * rate)
+        self._at_s = at_s
+        if self._left < tokens:
+            return False
+        self._left -= tokens
+        return True
+
+    def give_back(self, tokens: float) -> None:
+        """What was taken and not used."""
+        self._left += tokens
+
+
+class Sources:
+    """A bucket for each address. The one longest silent is forgotten first, when there are too many."""
+
+    def __init__(self, per_source: float) -> None:
+        self._rate = per_source
+        self._buckets: OrderedDict[bytes | str, Bucket] = OrderedDict()
+
+    def admits(self, address: str, at_s: float) -> bool:
+        """Whether one more packet of an address may be looked at."""
+        key = _near(address)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(self._rate, at_s)
+            if len(self._buckets) > _SOURCES_MAX_COUNT:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        return bucket.take(self._rate, self._rate, at_s)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+
+def _near(address: str) -> bytes | str:
+    return ip_address(address.partition("%")[0]).packed[:_NEAR_BYTES] if ":" in address else address
+
+
+class Keys:
+    """The agents' keys, derived as they are asked for."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._known: OrderedDict[str, bytes] = OrderedDict()
+
+    def of(self, agent: str) -> bytes:
+        """One agent's."""
+        key = self._known.get(agent)
+        if key is None:
+            key = self._known[agent] = stamp.derive_key(self._secret, agent)
+            if len(self._known) > _KEYS_MAX_COUNT:
+                self._known.popitem(last=False)
+        return key
+
+
+class Session:
+    """What was received of one sender's session: how many, and which numbers lately."""
+
+    __slots__ = ("_newest_ns", "_seen", "_top", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._top = -1
+        self._seen = 0
+        self._newest_ns = -1
+
+    def is_new(self, seq: int, sent_ns: int) -> bool:
+        """Whether this number did not come before; then it is entered. A sender may begin anew at 0 with later times,
+        which nobody who only repeats what was sent can have.
+        """
+        if seq > self._top:
+            self._seen = (self._seen << min(seq - self._top, _WINDOW) | 1) & (1 << _WINDOW) - 1
+            self._top = seq
+        else:
+            bit = 1 << self._top - seq
+            if self._top - seq >= _WINDOW or self._seen & bit:
+                if sent_ns <= self._newest_ns:
+                    return False
+                self._top, self._seen, self.count = seq, 1, 0
+            else:
+                self._seen |= bit
+        self._newest_ns = max(self._newest_ns, sent_ns)
+        return True
+
+
+class _Known(NamedTuple):
+    """Who sent a packet, and by which key its answer is signed."""
+
+    who: str
+    key: bytes | None
+
+
+class Reflector:
+    """All sessions of one reflector."""
+
+    def __init__(self, keys: Keys, *, ssids: Collection[int] = (), limits: Limits, wall_ns: Callable[[], int]) -> None:
+        """`ssids` may speak unsigned; `wall_ns` stamps each answer as it is made."""
+        self._keys = keys
+        self._ssids = frozenset(ssids)
+        self._limits = limits
+        self._wall_ns = wall_ns
+        self._sources = Sources(limits.per_source)
+        self._total = Bucket(limits.total, 0.0)
+        self._signed: _Sessions = OrderedDict()
+        self._plain: _Sessions = OrderedDict()  # by themselves: who forges addresses crowds out no agent
+
+    def admits(self, address: str, at_s: float) -> bool:
+        """Whether one more packet of an address may be looked at: asked first, of every packet."""
+        return self._sources.admits(address, at_s)
+
+    def answer(
+        self, packet: bytes, source: Source, *, received_ns: int, ttl: int | None, at_s: float
+    ) -> bytes | Refused:
+        """The answer to an admitted packet, as long as it was; or why there is none."""
+        try:
+            request = stamp.decode_request(packet)
+        except stamp.StampError:
+            return Refused.NOT_STAMP
+        known = self._known(packet, request, source)
+        if isinstance(known, Refused):
+            return known
+        # Counted once the sender is known: a flood of forgeries uses up nobody's share.
+        if not self._total.take(self._limits.total, self._limits.total, at_s):
+            return Refused.BUSY
+        session = _session(self._plain if known.key is None else self._signed, (known.who, request.ssid))
+        # Unsigned packets prove nothing: to look for repeats would only lock out a sender that starts anew.
+        if known.key is not None and not session.is_new(request.seq, request.sent_ns):
+            return Refused.REPLAYED
+        seq = session.count
+        session.count += 1
+        return stamp.reflect(
+            packet,
+            request,
+            seq=seq,
+            received_ns=received_ns,
+            sent_ns=self._wall_ns(),
+            ttl=stamp.UNKNOWN_TTL if ttl is None else ttl,
+            key=known.key,
+        )
+
+    def _known(self, packet: bytes, request: stamp.Request, source: Source) -> _Known | Refused:
+        if not request.is_signed:
+            return _Known(source[0], None) if request.ssid in self._ssids else Refused.UNKNOWN
+        who = request.agent or f"ssid-{request.ssid}"
+        if not names.is_id(who):
+            return Refused.FORGED
+        key = self._keys.of(who)
+        return _Known(who, key) if stamp.is_genuine(packet, key) else Refused.FORGED
+
+
+_Sessions = OrderedDict[tuple[str, int], Session]
+"""By who speaks, and SSID."""
+
+
+def _session(sessions: _Sessions, key: tuple[str, int]) -> Session:
+    session = sessions.get(key)
+    if session is None:
+        session = sessions[key] = Session()
+        if len(sessions) > _SESSIONS_MAX_COUNT:
+            sessions.popitem(last=False)
+    else:
+        sessions.move_to_end(key)
+    return session
