@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from agent.devices.asking import Recognition, Seen
+from agent.devices.asking import Seen
 from agent.taking import sound
 from contract.catalogue import Language, say
-from contract.parts import STATUS
+from contract.parts import STATUS, Recognition
 from contract.quantity import quantity
 
 

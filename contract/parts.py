@@ -1,7 +1,15 @@
-"""The parts that devices have and the states these can be in: published names and numbers, which never change."""
+"""How well a device is known, its parts, and the states these can be in: published names and numbers, for ever."""
 
 import enum
 from typing import Final, NamedTuple
+
+
+class Recognition(enum.IntEnum):
+    """How much a device told of what it is; the numbers are published."""
+
+    RECOGNISED = 0
+    UNIDENTIFIED = 1  # it is there, and no kind of ours knows it, or none was asked for
+    SILENT = 2  # it is there, and does not answer SNMP
 
 
 class State(enum.IntEnum):

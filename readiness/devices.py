@@ -1,11 +1,14 @@
-"""The room's devices: which are lost, and whether something took all of them at once."""
+"""The room's devices: which are lost, what took all of them at once, and what is wrong with the parts of the others."""
 
 from collections.abc import Iterator
 from typing import Final
 
+from contract.parts import STATUS, Recognition, State, part_of
 from readiness.codes import LOST_BY_ROLE, Code
 from readiness.evidence import Evidence, Fate, Life, any_of, finding
 from readiness.ladder import LOCAL_CAUSES
+from readiness.metrics import RECOGNITION
+from readiness.state import Sight, Window
 from readiness.verdict import Finding, Level
 from readiness.windows import CLEAR_COUNT
 
@@ -45,6 +48,105 @@ def missing(evidence: Evidence, way: str) -> Iterator[Finding]:
                 yield finding(Code.DEVICE_LOST, Level.DEGRADED, life.target, life.since_s)
 
 
+_ROLES: Final = {
+    "camera": "camera",
+    "video": "camera",
+    "microphone": "microphone",
+    "audio": "microphone",
+    "speaker": "speaker",
+    "screen": "screen",
+    "lamp": "projector",
+}
+"""Roles that parts play for a lesson; any other part plays that of its device."""
+_UNJUDGED: Final = frozenset({"storage", "cover"})
+"""No lesson fails for want of a recording."""
+_STACKS: Final = frozenset({"sip", "h323"})
+_REGISTRATIONS: Final = {"sip_registration": "sip", "h323_registration": "h323"}
+_SUM: Final = f"system{STATUS}"
+_FAILED: Final = {"camera": Code.CAMERA_FAILED, "microphone": Code.MICROPHONE_FAILED, "projector": Code.LAMP_FAILED}
+
+
+def parts(evidence: Evidence) -> Iterator[Finding]:
+    """What devices say of their parts. Disabled, not configured and standby are no faults; unknown is never well."""
+    for sight, windows in evidence.of_probe("device"):
+        if not windows:
+            continue
+        found: list[Finding] = []
+        for value in sight.names:
+            named = part_of(value)
+            if named is None or named[0] in _UNJUDGED or named[0] in _STACKS - evidence.profile.calls:
+                continue
+            judged = _registration if named[0] in _REGISTRATIONS else _part
+            one = judged(evidence, sight, windows, value)
+            if one is not None:
+                found.append(one)
+        # A device that sums up says of itself what it says of the part.
+        others = [one for one in found if one.value != _SUM]
+        yield from others or found
+
+
+def _part(evidence: Evidence, sight: Sight, windows: list[Window], value: str) -> Finding | None:
+    state = _latest(sight, windows, value)
+    since_s = None if state is None else evidence.has_stood_since(sight, windows, value, state)
+    if state is None or since_s is None:
+        return None
+    part = value.removesuffix(STATUS).rstrip("0123456789")
+    role = _ROLES.get(part, sight.role)
+    code, level = Code.PART_WARNING, Level.DEGRADED
+    if state == State.FAILED:
+        code = _FAILED.get(_ROLES.get(part, ""), Code.PART_FAILED)
+        level = Level.DEGRADED if part in _HARMLESS or _another_works(evidence, sight, windows, role) else Level.UNFIT
+    elif state == State.UNKNOWN:
+        if role not in evidence.profile.devices or _another_works(evidence, sight, windows, role):
+            return None
+        code, level = Code.PART_UNKNOWN, Level.UNKNOWN
+    elif state == State.MUTED:
+        code = Code.PART_MUTED
+    elif state != State.DEGRADED:
+        return None
+    return finding(code, level, sight.target, since_s, value=value)
+
+
+_HARMLESS: Final = frozenset({"system", "fan", "temperature", "filter", "power_supply", "network"})
+"""Parts whose failure announces trouble: the device that says so still works."""
+
+
+def _another_works(evidence: Evidence, sight: Sight, windows: list[Window], role: str) -> bool:
+    """Whether the lesson does without a part of the role: it need not have one, or has another that works."""
+    if role not in evidence.profile.devices:
+        return True
+    working = [
+        value
+        for value in sight.names
+        if (named := part_of(value)) is not None
+        and _ROLES.get(named[0]) == role
+        and _latest(sight, windows, value) in (State.OK, State.DEGRADED)
+    ]
+    others = [life for life in evidence.of_role(role) if life.target != sight.target]
+    return bool(working) or any_of(others, Fate.ALIVE)
+
+
+def _registration(evidence: Evidence, sight: Sight, windows: list[Window], value: str) -> Finding | None:
+    """A codec that should be registered and is not; direct calls need no registration."""
+    profile = evidence.profile
+    if _REGISTRATIONS[value.removesuffix(STATUS)] not in profile.calls:
+        return None
+    wanted = (State.FAILED, State.DISABLED) if profile.needs_registration else (State.FAILED,)
+    level = Level.UNFIT if profile.needs_registration else Level.DEGRADED
+    for state in wanted:
+        since_s = evidence.has_stood_since(sight, windows, value, state)
+        if since_s is not None:
+            return finding(Code.CODEC_UNREGISTERED, level, sight.target, since_s, value=value)
+    return None
+
+
+def _latest(sight: Sight, windows: list[Window], value: str) -> int | None:
+    column = sight.column(value)
+    found = (window.numbers[column] for window in reversed(windows))
+    number = next((number for number in found if number is not None), None)
+    return None if number is None else int(number)
+
+
 def silent_to_snmp(evidence: Evidence) -> Iterator[Finding]:
     """Devices that answer, but not to SNMP: their faults cannot be seen. Never taken for lost."""
     for sight, windows in evidence.of_probe("snmp"):
@@ -56,6 +158,10 @@ def silent_to_snmp(evidence: Evidence) -> Iterator[Finding]:
             continue
         if evidence.lives[sight.target].fate is Fate.ALIVE:
             yield finding(Code.SNMP_SILENT, Level.DEGRADED, sight.target, windows[-CLEAR_COUNT].measured_s)
+    for sight, windows in evidence.of_probe("device"):
+        since_s = evidence.has_stood_since(sight, windows, RECOGNITION, Recognition.SILENT)
+        if since_s is not None and sight.role in evidence.profile.devices:
+            yield finding(Code.SNMP_SILENT, Level.DEGRADED, sight.target, since_s)
 
 
 def _code_of(life: Life) -> Code:

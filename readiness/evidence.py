@@ -1,7 +1,7 @@
 """What the judge looks at: one room's live windows at one moment, and which targets are alive or lost."""
 
 import enum
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
 from readiness.codes import Code
@@ -10,7 +10,7 @@ from readiness.state import WINDOW_LASTS_S, RoomState, Sight, Sign, Window
 from readiness.verdict import Finding, Level
 from readiness.windows import CLEAR_COUNT, run_of
 
-NETWORK_PROBES: Final = frozenset({"ping", "tcp", "http", "snmp"})
+NETWORK_PROBES: Final = frozenset({"ping", "tcp", "http", "snmp", "device"})
 """Probes whose answer comes over the network: proof that the way to the target works."""
 _SILENT_PROBES: Final = frozenset({"snmp", "power", "host", "agent"})
 """Probes whose silence does not mean that their target is lost: an unknown community looks just like it."""
@@ -72,9 +72,18 @@ class Evidence:
 
     def confirmed_since(self, sight: Sight, windows: list[Window], value: str, wanted: int) -> float | None:
         """Since when a yes (1) or no (0) has stood; None when it does not, or only just."""
+        return self._stood_since(sight, windows, value, lambda number: bool(number) == bool(wanted))
+
+    def has_stood_since(self, sight: Sight, windows: list[Window], value: str, state: int) -> float | None:
+        """Since when a state (a `_code`) has stood; None when it does not, or only just."""
+        return self._stood_since(sight, windows, value, lambda number: number == state)
+
+    def _stood_since(
+        self, sight: Sight, windows: list[Window], value: str, is_so: Callable[[float], bool]
+    ) -> float | None:
         if not windows or value not in sight.names:
             return None
-        run = run_of(windows, sight.column(value), lambda number: bool(number) == bool(wanted))
+        run = run_of(windows, sight.column(value), is_so)
         if len(run) >= 2 or (run and self.now - run[-1][0] >= _CONFIRMED_AFTER_S):  # noqa: PLR2004 - two in a row
             return run[0][0]
         return None

@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 
 from readiness.codes import Code
-from readiness.devices import missing, silent_to_snmp
+from readiness.devices import missing, parts, silent_to_snmp
 from readiness.evidence import Evidence, Fate, finding
 from readiness.hearing import half_silence, missing_evidence, ping_columns, silence
 from readiness.ladder import CUTS, climb
-from readiness.metrics import Rule
+from readiness.metrics import IN_CALL, Rule
 from readiness.power import look_at_power, on_battery_since
 from readiness.profile import Check, Profile
 from readiness.state import RoomState, Sight, Window
@@ -61,6 +61,7 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
     yield from way
     cause = way[0].code if way else ""
     yield from missing(evidence, cause)
+    yield from parts(evidence)
     yield from look_at_power(evidence)
     yield from _beyond_limits(evidence, is_cut=cause in CUTS)
     yield from silent_to_snmp(evidence)
@@ -99,6 +100,8 @@ def _applies(evidence: Evidence, sight: Sight, windows: list[Window], check: Che
         return life.fate is not Fate.LOST and any(not window.sign for window in windows)
     if check.metric.when == "always":
         return True
+    if check.metric.when == "call":
+        return windows[-1].numbers[sight.column(IN_CALL)] == 1
     return (on_battery_since(evidence, sight, windows) is not None) is (check.metric.when == "battery")
 
 

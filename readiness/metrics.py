@@ -8,10 +8,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from contract.parts import PARTS, STATUS
 from readiness.codes import Code
 
 Worse = Literal["above", "below"]
-When = Literal["always", "mains", "battery"]
+When = Literal["always", "mains", "battery", "call"]
 
 
 class Rule(enum.Enum):
@@ -27,10 +28,10 @@ class Rule(enum.Enum):
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """A figure that a profile may limit. `name` ends in the unit of the figure, which is also that of the limits.
 
-    `roles` are the targets' roles that it is judged for; empty means all. `when` limits it to the mains or to the
-    battery; `beyond_lesson` says that the limit comes on top of the time that a lesson takes; `absolute`, that the
-    sign of the figure does not matter. `probe` is the probe that brings `value`; an empty one marks a figure that
-    profiles may limit already and no probe brings yet.
+    `roles` are the targets' roles that it is judged for; empty means all. `when` limits it to the mains, to the
+    battery, or to a call that goes on; `beyond_lesson` says that the limit comes on top of the time that a lesson
+    takes; `absolute`, that the sign of the figure does not matter. `probe` is the probe that brings `value`; an empty one
+    marks a figure that profiles may limit already and no probe brings yet.
     """
 
     name: str
@@ -59,6 +60,12 @@ def _path(name: str, probe: str, value: str, code: Code, worse: Worse = "above",
 
 def _state(name: str, probe: str, code: Code, worse: Worse) -> Metric:
     return Metric(name=name, probe=probe, value=name, code=code, worse=worse, rule=Rule.STEADY)
+
+
+def _call(name: str) -> Metric:
+    return Metric(
+        name=name, probe="device", value=name, code=Code.CALL_POOR, worse="above", rule=Rule.STEADY, when="call"
+    )
 
 
 def _mains(name: str, value: str, code: Code, worse: Worse) -> Metric:
@@ -108,6 +115,18 @@ METRICS: Final = {
         _path("reorder_ratio", "", "reorder_ratio", Code.LINK_JITTERY),
         _path("audio_mos", "", "audio_mos", Code.AUDIO_POOR, "below"),
         _path("loaded_rtt_extra_ms", "", "loaded_rtt_extra_ms", Code.LINK_CONGESTED),
+        # What devices say.
+        _call("call_loss_ratio"),
+        _call("call_jitter_ms"),
+        _call("call_latency_ms"),
+        Metric(
+            name="lamp_used_h",
+            probe="device",
+            value="lamp_used_h",
+            code=Code.LAMP_WORN,
+            worse="above",
+            rule=Rule.LATEST,
+        ),
         # The PC.
         Metric(name="cpu_ratio", probe="host", value="cpu_ratio", code=Code.PC_BUSY, worse="above", rule=Rule.MEAN),
         _state("memory_free_ratio", "host", Code.PC_MEMORY_LOW, "below"),
@@ -138,8 +157,11 @@ METRICS: Final = {
 }
 """By name."""
 
+RECOGNITION: Final = "recognition_code"
+IN_CALL: Final = "call_active_bool"
 _SPECIAL_VALUES: Final = {
     "host": ("nic_up_bool", "address_link_local_bool"),
+    "device": (RECOGNITION, IN_CALL, *(f"{name}{STATUS}" for part in PARTS for name in part.names())),
     "power": ("on_battery_bool", "low_battery_bool", "battery_replace_bool", "battery_runtime_s"),
 }
 """Values that the judge reads by themselves, beside those that limits are about."""

@@ -4,7 +4,7 @@ import functools
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -49,7 +49,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     `signals` are what must have been measured lately for any other verdict than UNKNOWN. `needs_dns` says that no
     lesson begins without name resolution (a codec that dials by address does without). `lesson_min` is how many
-    minutes a battery has to last.
+    minutes a battery has to last. `calls` are the protocols that a codec may be called by, `sip` and `h323`: one that
+    is configured to be registered and is not degrades the room, and makes it UNFIT when `needs_registration`.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     limits: tuple[Limit, ...]
     lesson_min: float = _LESSON_MIN
     needs_dns: bool = False
+    calls: frozenset[str] = frozenset()
+    needs_registration: bool = False
 
     def checks(self, probe: str, role: str) -> tuple[Check, ...]:
         """What to judge a probe's values of a target of the role by."""
@@ -107,6 +110,8 @@ class _WrittenProfile(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     lesson_min: Annotated[float, msgspec.Meta(gt=0, le=600)] = _LESSON_MIN
     needs_dns: bool = False
+    calls: tuple[Literal["sip", "h323"], ...] = ()
+    needs_registration: bool = False
     limits: dict[str, object] = {}
 
 
@@ -142,6 +147,8 @@ def read_profiles(raw: Mapping[str, object], source: str) -> dict[str, Profile]:
             limits=tuple({**common, **own}.values()),
             lesson_min=one.lesson_min,
             needs_dns=one.needs_dns,
+            calls=frozenset(one.calls),
+            needs_registration=one.needs_registration,
         )
     if not written.profile:
         problems.append(Problem("profile", "settings.missing", {"expected": Phrase("expect.table", {})}))

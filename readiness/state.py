@@ -97,13 +97,17 @@ class Sight:
                 return False
             self.failing_since_s = self.failing_since_s if self.failing_count else measured_s
             self.failing_count += 1
-        elif not self._place(Window(measured_s, sign, _numbers(reading, self.names))):
+        elif not self._place(Window(measured_s, sign, self._shared(_numbers(reading, self.names)))):
             return False
         elif measured_s > self.latest_s:
             self.failing_count = 0
         if measured_s > self.latest_s:
             self.latest, self.latest_s = reading, measured_s
         return True
+
+    def _shared(self, numbers: tuple[float | None, ...]) -> tuple[float | None, ...]:
+        """The same numbers, in one place in memory when they are those of the window before: states seldom change."""
+        return self.windows[-1].numbers if self.windows and self.windows[-1].numbers == numbers else numbers
 
     def _place(self, window: Window) -> bool:
         windows = self.windows

@@ -2,6 +2,7 @@
 
 from contract.catalogue import Language, knows, say
 from contract.names import role_of
+from contract.parts import part_of
 from contract.quantity import quantity
 from readiness.verdict import Finding
 
@@ -47,10 +48,20 @@ def _tell(kind: str, finding: Finding, language: Language) -> str:
         language,
         mark=finding.code,
         target=_name("target", finding.target, language),
+        part=_part(finding.value, language),
         measured=_number(finding, finding.measured, language),
         needed=_number(finding, finding.needed, language),
     )
     return text[:1].upper() + text[1:]
+
+
+def _part(value: str, language: Language) -> str:
+    """`camera 2`, `đăng ký SIP`: the part whose state a finding is about; empty for any other finding."""
+    named = part_of(value)
+    if named is None:
+        return ""
+    part, number = named
+    return f"{say(f'part.{part}', language)} {number or ''}".strip()
 
 
 def _number(finding: Finding, number: float | None, language: Language) -> str:

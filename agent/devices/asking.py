@@ -1,7 +1,6 @@
 """Finds out what a device is and how it is: SNMP first, then conversations, and at the least whether it is there."""
 
 import asyncio
-import enum
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -14,16 +13,9 @@ from agent.devices.vendors import vendor_of
 from agent.mib2 import HOST_UPTIME, UPTIME, uptime
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
+from contract.parts import Recognition
 
 _SYSTEM: Final = (DESCRIPTION, OBJECT_ID, UPTIME, NAME, SERVICES, HOST_UPTIME)
-
-
-class Recognition(enum.IntEnum):
-    """How much a device told of what it is; the numbers are published."""
-
-    RECOGNISED = 0
-    UNIDENTIFIED = 1  # it is there, and no kind of ours knows it, or none was asked for
-    SILENT = 2  # it is there, and does not answer SNMP
 
 
 class Seen(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from agent.devices import kind_names, load_kind
-from agent.devices.asking import Recognition, Seen, look
+from agent.devices.asking import Seen, look
 from agent.devices.floor import PORTS
 from agent.devices.kind import Device as Asked
 from agent.devices.kind import Kind
@@ -17,7 +17,7 @@ from agent.devices.parts import figure_values, part_values
 from agent.probe import ProbeFailed, Value, Values
 from agent.snmp_login import SnmpLogin
 from contract.outcome import Outcome
-from contract.parts import STATUS
+from contract.parts import STATUS, Recognition
 from contract.settings import Phrase, Port, Problem, Seconds, Target
 
 _SNMP_PORT: Final = 161
