@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, TypeVar
@@ -18,6 +18,7 @@ from agent.schedule import Schedule
 from agent.settings import AgentSettings
 from agent.store import Store
 from agent.taking import Taken, each_once, take_reading
+from agent.vigil import LOOK_EVERY_S, Vigil, urgent_values
 from contract import service_manager
 from contract.batch import ContractError, encode_batch
 from contract.messages import Goodbye, State, decode_ack, encode_small
@@ -43,7 +44,9 @@ class Agent:
         load_probe: LoadProbe,
         clock: Clock | None = None,
         chance: random.Random | None = None,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
+        self._look_every_s = look_every_s
         self._settings = settings
         self._load_probe = load_probe
         self._clock = clock or SystemClock()
@@ -55,6 +58,7 @@ class Agent:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}  # by plan and place in it
         self._tray: list[Taken] = []
+        self._vigil = Vigil()
         self._background: set[asyncio.Task[None]] = set()
         self._is_connected = False
 
@@ -77,7 +81,9 @@ class Agent:
         )
         self._link.start()
         service_manager.notify("READY=1")
-        tasks = [self._loop.create_task(work()) for work in (self._tick, self._forward, self._keep_watch)]
+        tasks = [
+            self._loop.create_task(work()) for work in (self._tick, self._watch_urgent, self._forward, self._keep_watch)
+        ]
         ends: list[asyncio.Future[Any]] = [self._stopping, *tasks]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         broken = [task for task in tasks if task.done()]
@@ -178,16 +184,42 @@ class Agent:
             await asyncio.wait(started, timeout=schedule.gather_s)
         taken, self._tray = self._tray, []
         for group in each_once(taken):
-            moment = self._clock.now()
-            readings = tuple(one.before(moment.mono_s) for one in group)
-            await self._on_disk(self._store.put, Record(taken=moment, readings=readings), moment)
-            self._stir.set()
+            await self._keep(group)
+
+    async def _keep(self, group: Sequence[Taken]) -> None:
+        """Store readings as one record, and let it leave."""
+        moment = self._clock.now()
+        readings = tuple(one.before(moment.mono_s) for one in group)
+        await self._on_disk(self._store.put, Record(taken=moment, readings=readings), moment)
+        self._stir.set()
+
+    async def _watch_urgent(self) -> None:
+        """Between ticks, look at what must not wait for the next, and store it when it has changed."""
+        while True:
+            await asyncio.sleep(self._look_every_s)
+            orders = self._orders
+            for place, probe in enumerate(orders.probes):
+                urgent = urgent_values(probe)
+                if urgent and (orders.fingerprint, place) not in self._running and orders is self._orders:
+                    await self._look_at_urgent(place, urgent, orders)
+
+    async def _look_at_urgent(self, place: int, urgent: frozenset[str], orders: Orders) -> None:
+        name = orders.plan.jobs[place].probe
+        taken = await take_reading(name, orders.probes[place], self._clock)
+        key, values = (name, taken.reading.target), taken.reading.values
+        if orders is self._orders and self._vigil.is_news(key, urgent, values, self._clock.now().mono_s):
+            self._vigil.recorded(key, urgent, values, self._clock.now().mono_s)
+            await self._keep([taken])
 
     async def _measure(self, place: int, orders: Orders) -> None:
         try:
-            taken = await take_reading(orders.plan.jobs[place].probe, orders.probes[place], self._clock)
+            name, probe = orders.plan.jobs[place].probe, orders.probes[place]
+            taken = await take_reading(name, probe, self._clock)
             if orders is self._orders:  # else the plan changed meanwhile, and this answers an old question
                 self._tray.append(taken)
+                if urgent := urgent_values(probe):
+                    key = (name, taken.reading.target)
+                    self._vigil.recorded(key, urgent, taken.reading.values, self._clock.now().mono_s)
         finally:
             self._running.pop((orders.fingerprint, place), None)
 
@@ -227,8 +259,8 @@ class Agent:
             case Connected():
                 log.info("connected to %s:%d", self._settings.broker.host, self._settings.broker.port)
                 self._do(self._on_disk(self._hear_link, self._clock.now()))
-            case Disconnected(reason):
-                log.warning("not connected: %s", reason)
+            case Disconnected(reason, rung):
+                log.warning("not connected (%s): %s", rung.name, reason)
                 self._do(self._on_disk(self._hear_link, None))
             case Message("ack", payload):
                 self._do(self._on_disk(self._hear_ack, payload))

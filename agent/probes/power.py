@@ -67,6 +67,8 @@ class Power(SnmpLogin, frozen=True, kw_only=True):
         ),
         Value("alarms_count", "Alarms present."),
     )
+    urgent: ClassVar[frozenset[str]] = frozenset({"on_battery_bool"})
+    """Told within seconds, whatever the tick: it may be the room's last word."""
     example: ClassVar[dict[str, object]] = {"target": "ups", "snmp": "192.168.1.30", "community": "public"}
 
     def doubts(self) -> Iterator[Problem]:

@@ -82,14 +82,16 @@ class Start:
         self.folder = folder
         self.started: list[Running] = []
 
-    def __call__(self, port: int, load: LoadProbe, first: bytes | None = None, clock: Clock | None = None) -> Running:
+    def __call__(
+        self, port: int, load: LoadProbe, first: bytes | None = None, clock: Clock | None = None, **parts: float
+    ) -> Running:
         """Start one; `first` is the plan that lies in its folder, as it came at the last run."""
         self.folder.mkdir(exist_ok=True)
         if first is not None:
             (self.folder / "plan.json").write_bytes(first)
         broker = Broker(host=LOOPBACK, port=port, tls=False)
         settings = AgentSettings(agent=AGENT, broker=broker, data_dir=self.folder)
-        self.started.append(Running(Agent(settings, load_probe=load, clock=clock, chance=random.Random(1))))
+        self.started.append(Running(Agent(settings, load_probe=load, clock=clock, chance=random.Random(1), **parts)))
         return self.started[-1]
 
 
@@ -225,6 +227,35 @@ def test_a_turn_that_comes_while_the_last_one_runs_is_skipped_and_not_queued(sec
     """It is due at 0, 2 and 4 and takes 2.5 s: the turn at 2 is skipped, and the next does not begin at 2.5."""
     first_s, second_s = seconds.slow.began_s
     assert second_s - first_s > 3.5
+
+
+class Mains(msgspec.Struct, kw_only=True):
+    """A UPS that lives on battery or does not, as it is told."""
+
+    target: str = "ups"
+    longest_s: float = 0.5
+    is_cut: threading.Event
+
+    values: ClassVar[tuple[Value, ...]] = (Value("on_battery_bool", "Whether the mains have failed."),)
+    urgent: ClassVar[frozenset[str]] = frozenset({"on_battery_bool"})
+    example: ClassVar[dict[str, object]] = {}
+
+    async def measure(self) -> Values:
+        return {"on_battery_bool": int(self.is_cut.is_set())}
+
+
+def test_mains_that_fail_between_two_ticks_are_told_at_once_and_once(
+    broker: EmbeddedBroker, desk: Desk, start: Start
+) -> None:
+    is_cut = threading.Event()
+    start(broker.port, loads(power=Mains(is_cut=is_cut)), plan({"name": "power"}, tick_s=3600), look_every_s=0.1)
+    wait_until(lambda: len(desk.readings()) == 1)
+    is_cut.set()
+    wait_until(lambda: len(desk.readings()) == 2)
+    time.sleep(1.0)  # ten more looks, which bring nothing new
+    assert [one.values for one in desk.readings()] == [{"on_battery_bool": 0}, {"on_battery_bool": 1}]
+    is_cut.clear()
+    wait_until(lambda: desk.readings()[-1].values == {"on_battery_bool": 0})
 
 
 def test_an_answer_that_came_after_its_record_closed_is_kept_beside_the_next(
