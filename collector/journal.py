@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS boot (
     began_s REAL NOT NULL,                  -- true time at which the boot's monotonic clock read 0
     wall_began_s REAL NOT NULL,             -- what the PC's wall clock read then
     sure INTEGER NOT NULL,
-    heard_s REAL NOT NULL,
+    heard_s REAL NOT NULL,                  -- true time of the batch that told began_s: the clocks drift apart since
     PRIMARY KEY (agent, boot)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tally (         -- readings kept, by ten minutes of their true time: outlives `kept`
@@ -118,7 +118,7 @@ class Stream(NamedTuple):
 class Boot(NamedTuple):
     """One boot of an agent's PC: when its monotonic clock read 0, in true time and by the PC's own clock.
 
-    Without `sure` the former is estimated.
+    Without `sure` the former is estimated. `heard_s` is when the batch was written that told it.
     """
 
     agent: str
@@ -372,7 +372,7 @@ class Journal(_Answers):
 
     def shift_boots(self, step_s: float) -> None:
         """Move the beginnings of all boots: our own clock, by which they are told, was set by so many seconds."""
-        self._db.execute("UPDATE boot SET began_s = began_s + ?", (step_s,))
+        self._db.execute("UPDATE boot SET began_s = began_s + ?, heard_s = heard_s + ?", (step_s, step_s))
 
     def save_quarantined(self, arrived_s: float, agent: str, topic: str, why: str, body: bytes) -> None:
         """Put a bad message aside; the oldest beyond QUARANTINE_MAX_COUNT go."""

@@ -385,7 +385,8 @@ class Pipeline:
         clock = known.clock
         is_still = abs(clock.began_s - known.noted_began_s) <= _BOOT_MOVED_S
         if not is_still or abs(now - known.noted_s) >= _BOOT_NOTED_S:
-            self._journal.save_boot(Boot(agent, boot, clock.began_s, clock.wall_began_s, clock.sure, now))
+            told_s = clock.told_s if clock.sure else now  # what was only estimated is not forgotten before its time
+            self._journal.save_boot(Boot(agent, boot, clock.began_s, clock.wall_began_s, clock.sure, told_s))
             known.noted_began_s, known.noted_s = clock.began_s, now
 
     def _note(self, arrival: BatchArrival) -> None:
@@ -503,6 +504,7 @@ class Pipeline:
         for known in self._boots.all():
             known.clock.shift(step_s)
             known.noted_began_s += step_s
+            known.noted_s += step_s
         self._owed_step_s += step_s
         try:
             with self._journal.transaction():

@@ -15,7 +15,7 @@ _AGREE_S: Final = 5.0
 _APART_S: Final = 10.0
 _BETWEEN_BOOTS_S: Final = 60.0
 _RUNS_BACK_S: Final = 3600.0
-_TRUSTED_AFTER_STEP: Final = 2
+_DOUBTED_AFTER_STEP: Final = 2
 
 
 class Placed(NamedTuple):
@@ -33,13 +33,14 @@ class BootClock:
     """
 
     def __init__(self, *, began_s: float, wall_began_s: float, sure: bool, told_mono_s: float = 0.0) -> None:
-        """`told_mono_s` is the boot's own time when it was last heard."""
+        """`told_mono_s` is the boot's own time when `began_s` was told."""
         self.began_s = began_s
         self.wall_began_s = wall_began_s
         """What the PC's wall clock read then, as it went at the earliest moment known of the boot."""
         self.sure = sure
         self._first_mono_s = math.inf
-        self._trusted_count = 0
+        self._step_s = 0.0
+        self._doubted_count = 0
         self._adopt(began_s, told_mono_s)
 
     @classmethod
@@ -69,6 +70,11 @@ class BootClock:
         return cls(began_s=began_s - late_s, wall_began_s=wall_began_s, sure=False)
 
     @property
+    def told_s(self) -> float:
+        """True time at which `began_s` was told: since then the clocks have drifted apart."""
+        return self.began_s + self._told_mono_s
+
+    @property
     def ahead_s(self) -> float:
         """How far the PC's wall clock was ahead of true time at the earliest moment known of the boot."""
         return self.wall_began_s - self.began_s
@@ -85,8 +91,12 @@ class BootClock:
         # Some PCs name a boot by the second at which it began: two of a name are told apart by a clock that ran back.
         is_another = mono_s < self._told_mono_s - _RUNS_BACK_S
         later_s = began_s - self.began_s - _DRIFT * max(0.0, mono_s - self._told_mono_s)
-        if not self.sure or is_another or later_s <= 0 or self._trusted_count > 0:
-            self.sure, self._trusted_count = True, max(0, self._trusted_count - 1)
+        doubted_count, self._doubted_count = self._doubted_count, max(0, self._doubted_count - 1)
+        if doubted_count and self.sure and self._is_from_before_the_step(began_s):
+            return
+        is_believed = doubted_count == _DOUBTED_AFTER_STEP and self._tells_of_the_step(began_s)
+        if not self.sure or is_another or later_s <= 0 or is_believed:
+            self.sure = True
             self._adopt(began_s, mono_s)
             return
         if not self._later_count:
@@ -98,6 +108,18 @@ class BootClock:
             self._adopt(began_s, mono_s)
         elif self._later_count >= _WINDOW_BATCHES and mono_s - self._later_since_mono_s >= _WINDOW_S:
             self._adopt(self._least_s, self._least_mono_s)
+
+    def _is_from_before_the_step(self, began_s: float) -> bool:
+        """Whether our clock was set forward, and this was stamped before that, and is heard only after it."""
+        return 0 < self._step_s / 2 < self.began_s - began_s
+
+    def _tells_of_the_step(self, began_s: float) -> bool:
+        """Whether our clock was set back, and this batch, the first since, is late by about as much.
+
+        The last one may have been stamped after the step and heard before we knew of it: it has moved what is known,
+        and `shift` moved it again. (Had this one been stamped before the step, then the next will be early.)
+        """
+        return 0 < -self._step_s / 2 < began_s - self.began_s
 
     def _is_step(self, began_s: float, mono_s: float, later_s: float) -> bool:
         """Whether this is one of several batches in a row, not written at once, that agree on being far too late."""
@@ -118,10 +140,11 @@ class BootClock:
     def shift(self, step_s: float) -> None:
         """Our own clock was set forward by so many seconds, and with it everything that we measured by it.
 
-        The next two batches count as they come: one may have been stamped before the step, and heard after it.
+        The next two batches are looked at closely, since one may have been stamped on the other side of the step. None
+        is simply believed: it may have been held up.
         """
         self._adopt(self.began_s + step_s, self._told_mono_s)
-        self._trusted_count = _TRUSTED_AFTER_STEP
+        self._step_s, self._doubted_count = step_s, _DOUBTED_AFTER_STEP
 
     def place(self, taken: Moment, arrived_s: float) -> Placed:
         """The true time of a record of this boot that came with a batch at `arrived_s`."""

@@ -74,6 +74,15 @@ def test_a_batch_that_comes_in_the_moment_of_a_step_does_not_spoil_it(step_s: fl
     assert clock.began_s == pytest.approx(1000.2 + step_s)
 
 
+@pytest.mark.parametrize("step_s", [3.0, -3.0, 60.0, -60.0, 4000.0, -4000.0])
+def test_a_batch_held_up_after_a_step_that_we_know_of_moves_nothing(step_s: float) -> None:
+    clock = hear((100.0, 0.2), (160.0, 0.3))
+    clock.shift(step_s)
+    for mono_s, delay_s in ((220.0, 0.2), (280.0, 2.5), (340.0, 2.7)):
+        clock.hear(at(mono_s), 1000.0 + step_s + mono_s + delay_s)
+    assert clock.began_s == pytest.approx(1000.2 + step_s)
+
+
 @pytest.mark.parametrize("drift", [-5e-5, 5e-5], ids=["slow", "fast"])
 def test_a_quartz_that_drifts_for_weeks_is_followed(drift: float) -> None:
     clock = hear((0.0, 0.2), *((minute * 60.0, drift * minute * 60 + 0.2) for minute in range(1, 20_000)))

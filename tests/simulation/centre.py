@@ -135,7 +135,9 @@ class MemoryJournal:
 
     def shift_boots(self, step_s: float) -> None:
         for key, boot in list(self.state.boots.items()):
-            self._set(self.state.boots, key, boot._replace(began_s=boot.began_s + step_s))
+            self._set(
+                self.state.boots, key, boot._replace(began_s=boot.began_s + step_s, heard_s=boot.heard_s + step_s)
+            )
 
     def upto(self, agent: str, epoch: str) -> int:
         stream = self.state.streams.get((agent, epoch))

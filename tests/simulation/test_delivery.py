@@ -21,12 +21,15 @@ SHORT_COUNT: Final = 60
 REAL_COUNT: Final = 8
 LONG_COUNT: Final = 2000
 LEAST_YEARS: Final = 5.0
+FOUND: Final = (923, 1057)
+"""Seeds in which a promise was broken once: a quartz's drift over a restart, and a late batch right after a step."""
 WITH_FROZEN_DISKS: Final = (0, 0)
 
 
 def chosen_seeds() -> list[int]:
     first, _, last = os.environ.get("SANSANG_SEEDS", f"0-{SHORT_COUNT - 1}").partition("-")
-    return list(range(int(first), int(last or first) + 1))
+    seeds = list(range(int(first), int(last or first) + 1))
+    return seeds if "SANSANG_SEEDS" in os.environ else [*seeds, *FOUND]
 
 
 @pytest.fixture(autouse=True)
