@@ -27,9 +27,10 @@ from collector.inlet import Arrival, BrokerAccess, Inlet
 from collector.mail import Mailer
 from collector.outbox import Outbox
 from collector.pipeline import Pipeline, gather
-from collector.plans import WrittenPlan, load_plans, plan_for, stamp
+from collector.plans import Completion, Reach, WrittenPlan, load_plans, plan_for, stamp
 from collector.portrait import Portrait
 from collector.recovery import open_journal
+from collector.reflector import ReflectorService, load_secret, secret_path
 from collector.registry import COLLECTOR, Registry, RegistryView, Room
 from collector.settings import AlertSettings, CollectorSettings
 from collector.sinks.feeder import Feeder
@@ -91,6 +92,10 @@ class Collector:
         self._plans: dict[str, WrittenPlan] = load_plans(settings.plans, self._profiles)
         self._plans_stamp = stamp(settings.plans)
         self._published: dict[str, bytes] = {}
+        self._completion = Completion(
+            lambda: load_secret(secret_path(settings.reflector, self._folder)),
+            Reach(settings.agents.host, settings.reflector.port),
+        )
         self._unsaved: list[Change] = []
         self._stepped = (0.0, float("-inf"))  # by how much our own clock was last set, and when by the other one
         self._fed_s = self._clock.now().mono_s  # when the sinks last took everything, by that clock
@@ -140,7 +145,9 @@ class Collector:
         return self._broker.port if self._broker else self._settings.broker.port
 
     def start(self) -> None:
-        """Bring everything up, what others rest on first. Raises BrokerError, WebServerError; then call `stop`."""
+        """Bring everything up, what others rest on first. Raises BrokerError, WebServerError,
+        ReflectorError; then call `stop`.
+        """
         if self._broker is not None:
             self._broker.start()
             self._running.callback(self._broker.stop)
@@ -161,6 +168,12 @@ class Collector:
         )
         self._web.start()
         self._running.callback(self._web.stop)
+        if self._settings.reflector.enabled:
+            self._reflector = ReflectorService(
+                self._settings.reflector, load_secret(secret_path(self._settings.reflector, self._folder))
+            )
+            self._reflector.start()
+            self._running.callback(self._reflector.stop)
         self._mailer.start()
         self._running.callback(self._mailer.stop)
         for feeder in self._feeders:
@@ -415,9 +428,12 @@ class Collector:
         for agent, one in self._view.agents.items():
             room = self._view.rooms.get(one.room or "")
             plan = plan_for(room.room, room.plan, self._plans) if room is not None else None
-            if plan is not None and self._published.get(agent) != plan.payload:
-                self._inlet.publish_plan(agent, plan.payload)
-                self._published[agent] = plan.payload
+            if room is None or plan is None:
+                continue
+            payload = self._completion.payload(plan, agent, self._pipeline.watch.profile_of(room, plan.plan))
+            if self._published.get(agent) != payload:
+                self._inlet.publish_plan(agent, payload)
+                self._published[agent] = payload
 
     def _reload_plans(self) -> None:
         now_stamp = stamp(self._settings.plans)

@@ -1,4 +1,4 @@
-"""`sansang-collector`: run, check-config, rooms, agents, broker, replay, ledger, test-mail, status, backup, restore."""
+"""`sansang-collector`: run, reflector, check-config, rooms, agents, broker, replay, ledger, test-mail, and more."""
 
 import argparse
 import contextlib
@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,13 +31,16 @@ from collector.journal import JournalReader
 from collector.ledger import Cause, Ledger, make_ledger
 from collector.mail import MailFailed, send_test_mail
 from collector.plans import load_plans
+from collector.reflector import ReflectorError, ReflectorService, load_secret, secret_path
 from collector.registry import Registry, RegistryError, RegistryView
 from collector.replay import BadLine, Happening, Played, read_lines, replay
 from collector.settings import CollectorSettings, load_settings
 from collector.watch import DEFAULT_PROFILE
 from collector.web.server import WebServerError
+from contract import names, service_manager
 from contract.catalogue import LANGUAGES, Language, say
 from contract.settings import Problem, SettingsError
+from contract.stamp import derive_key
 from readiness import telling
 from readiness.verdict import Verdict
 
@@ -95,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     commands = _Commands(parser.add_subparsers(required=True, metavar="COMMAND"))
     commands.add("run", run, "Keep, judge and tell until stopped.")
+    reflect = commands.add("reflector", run_reflector, "Only answer test packets of agents, here, until stopped.")
+    reflect.add_argument("--key-of", metavar="AGENT", help="print the key of an agent, or of a ssid-NUMBER, and end")
     commands.add("check-config", check_config, "Check settings, profiles and plans, and report all problems together.")
     commands.add("status", status, "Show how the running collector is.")
     mail = commands.add("test-mail", test_mail, "Send one test mail now.")
@@ -162,13 +168,41 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: collector.request_stop())
     try:
         collector.start()
-    except (BrokerError, WebServerError) as error:
+    except (BrokerError, WebServerError, ReflectorError) as error:
         reason = error.text(_language(arguments, settings)) if isinstance(error, BrokerError) else str(error)
         print(say("operator.cannot_start", _language(arguments, settings), reason=reason), file=sys.stderr)
         collector.stop()
         return 1
     is_well = collector.wait()
     collector.stop()
+    return 0 if is_well else 75
+
+
+def run_reflector(arguments: argparse.Namespace) -> int:
+    """The reflector alone: it needs its secret, and nothing else of the collector's folder."""
+    settings = load_settings(arguments.config)
+    secret = load_secret(secret_path(settings.reflector, settings.folder))
+    if arguments.key_of is not None:
+        if not names.is_id(arguments.key_of):
+            print(f"--key-of {arguments.key_of}: expected {names.ID_RULE}", file=sys.stderr)
+            return 2
+        print(derive_key(secret, arguments.key_of).hex())
+        return 0
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    service = ReflectorService(settings.reflector, secret)
+    try:
+        service.start()
+    except ReflectorError as error:
+        print(say("operator.cannot_start", _language(arguments, settings), reason=error), file=sys.stderr)
+        return 1
+    service_manager.notify("READY=1")
+    while service.is_running and not stopping.wait(1.0):
+        service_manager.notify("WATCHDOG=1")
+    is_well = service.is_running
+    service_manager.notify("STOPPING=1")
+    service.stop()
     return 0 if is_well else 75
 
 

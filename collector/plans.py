@@ -1,15 +1,19 @@
 """Reads the plans that an operator wrote, one file for a room or for all, and turns them into what agents get."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from contract.plan import Plan, look_at_plan
 from contract.settings import Problem, SettingsError, read_toml
+from contract.stamp import derive_key
+from readiness.profile import Profile
 
 DEFAULT_NAME: Final = "default"
+_REFLECTED: Final = frozenset({"stamp", "sufficiency"})
+"""Probes that need a reflector, and a key for it."""
 
 
 class WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,3 +68,50 @@ def stamp(folder: Path | None) -> tuple[tuple[str, int], ...]:
     if folder is None:
         return ()
     return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.toml")))
+
+
+class Reach(NamedTuple):
+    """Where agents reach the reflector."""
+
+    host: str
+    port: int
+
+
+class Completion:
+    """Completes a plan for one agent: what its probes must know to be answered by the reflector, which is the agent's
+    own (its key) or the room's (the bitrates of its profile). What the operator wrote stays.
+    """
+
+    def __init__(self, secret: Callable[[], bytes], reach: Reach) -> None:
+        """`secret` is asked for with the first plan that needs it."""
+        self._secret = secret
+        self._reach = reach
+        self._known: dict[str, tuple[bytes, Profile, bytes]] = {}
+
+    def payload(self, plan: WrittenPlan, agent: str, profile: Profile) -> bytes:
+        """The plan's text for this agent, the same bytes each time as long as nothing changed. Raises OSError."""
+        if not any(job.probe in _REFLECTED for job in plan.plan.jobs):
+            return plan.payload
+        known = self._known.get(agent)
+        if known is not None and known[0] is plan.payload and known[1] is profile:
+            return known[2]
+        raw = msgspec.json.decode(plan.payload, type=dict[str, object])
+        tables = msgspec.convert(raw["probe"], list[dict[str, object]])
+        raw["probe"] = [
+            self._completed(table, agent, profile) if table["name"] in _REFLECTED else table for table in tables
+        ]
+        payload = msgspec.json.encode(raw, order="sorted")
+        self._known[agent] = (plan.payload, profile, payload)
+        return payload
+
+    def _completed(self, table: dict[str, object], agent: str, profile: Profile) -> dict[str, object]:
+        more: dict[str, object] = {}
+        if "address" not in table:
+            more |= {"address": self._reach.host, "port": self._reach.port}
+        if "key" not in table and "ssid" not in table:
+            more |= {"key": derive_key(self._secret(), agent).hex(), "agent": agent}
+        if table["name"] == "sufficiency":
+            limits = {limit.metric: limit.degraded or limit.unfit for limit in profile.limits}
+            wanted = {"up_bps": limits.get("uplink_bps"), "down_bps": limits.get("downlink_bps")}
+            more |= {name: bps for name, bps in wanted.items() if bps}
+        return more | table

@@ -157,6 +157,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     mail: MailSettings = MailSettings()
     alerts: AlertSettings = AlertSettings()
     operators: OperatorSettings = OperatorSettings()
+    reflector: ReflectorSettings = ReflectorSettings()
 
     def doubts(self) -> Iterator[Problem]:
         """Folders and files that must be there."""

@@ -195,10 +195,14 @@ class Watch:
         self.set_plan(room, None)
         self._recipients[room.room] = recipients
 
-    def set_plan(self, room: Room, plan: Plan | None) -> None:
-        """What is measured in a room, and for what: the profile is the room's own, else the plan's, else the usual."""
+    def profile_of(self, room: Room, plan: Plan | None) -> Profile:
+        """What a room is measured for: the room's own, else the plan's, else the usual."""
         wanted = room.profile or (plan.profile if plan else "") or DEFAULT_PROFILE
-        profile = self._profiles.get(wanted) or self._profiles[DEFAULT_PROFILE]
+        return self._profiles.get(wanted) or self._profiles[DEFAULT_PROFILE]
+
+    def set_plan(self, room: Room, plan: Plan | None) -> None:
+        """What is measured in a room, and for what."""
+        profile = self.profile_of(room, plan)
         watched = self.rooms.get(room.room)
         if watched is None:
             watched = self.rooms[room.room] = RoomWatch(room.room, profile, silent_after_s=self._silent_after_s)

@@ -78,9 +78,11 @@ PYWIN32: Final = re.compile(r"win32\w*|pywintypes|pythoncom|servicemanager|perfm
 CLOCKS: Final = {
     "agent/app.py": "wires the agent",
     "agent/clock.py": "is the agent's clock",
+    "agent/media.py": "as agent/icmp.py: the kernel stamps packets with the wall clock, and STAMP carries it",
     "agent/icmp.py": "the kernel stamps packets with the wall clock; `perf_counter` guards against its steps",
     "agent/probes/http.py": "compares a certificate's last day with the PC's calendar, as whoever connects does",
     "collector/app.py": "wires the collector",
+    "collector/reflector.py": "stamps test packets as they come and go, and paces streams",
     "collector/cli.py": "its commands act now: enrol, move, revoke, import",
     "collector/web/server.py": "waits a bounded time for the web server's thread to come up",
 }
@@ -92,6 +94,8 @@ DURATIONS: Final = (
     "agent/resolving.py",
     "agent/snmp.py",
     "agent/link.py",
+    "agent/media.py",
+    "agent/streaming.py",
 )
 """Who may stop how long something took (`perf_counter`), which is a measurement and no schedule."""
 
