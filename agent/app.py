@@ -30,6 +30,8 @@ from contract.spool import Spool
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_WHILE_CUT_OFF: Final = ("link",)
+"""Probes that measure at each tick while there is no connection: what they find tells later why the room was away."""
 EXIT_STUCK: Final = 75
 """EX_TEMPFAIL of sysexits.h: the service manager starts the agent afresh."""
 
@@ -175,7 +177,7 @@ class Agent:
     async def _take_turn(self, schedule: Schedule, tick: int) -> None:
         """Start what is due, wait for it a while, and store what has come as one record."""
         started = []
-        for place in schedule.due(tick):
+        for place in schedule.due(tick, urgent=() if self._is_connected else _WHILE_CUT_OFF):
             key = (self._orders.fingerprint, place)
             if key not in self._running:  # else still at its last turn: this one is skipped, not queued
                 task = self._running[key] = self._loop.create_task(self._measure(place, self._orders))

@@ -1,5 +1,6 @@
-"""Looks at what the agent stands on - clock, name, broker, rights, disk - and says what is wrong in plain sentences."""
+"""Looks at what the agent stands on - clock, way, broker, rights, disk - and says what is wrong in plain sentences."""
 
+import asyncio
 import contextlib
 import platform
 import shutil
@@ -11,17 +12,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from agent.link import try_broker
+import msgspec
+
+from agent.ladder import Step, first_failed
+from agent.link import Broker, try_broker
 from agent.orders import Orders
+from agent.probe import ProbeFailed
+from agent.probes.link import Link
 from agent.settings import AgentSettings
 from contract.catalogue import Language, say
 from contract.moment import Clock
+from contract.rung import Rung
 from contract.spool import SpoolReader
 
 _EARLIEST_S: Final = 1_735_689_600.0  # 2025-01-01: this program did not exist before
 _LATEST_S: Final = 2_524_608_000.0  # 2050-01-01
 _SMALL_DISK_BYTES: Final = 200 << 20
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 5.0
+_RUNGS: Final = {
+    Rung.NIC: "nic",
+    Rung.ADDRESS: "address",
+    Rung.GATEWAY: "gateway",
+    Rung.ISP: "isp",
+    Rung.NATIONAL: "national",
+    Rung.INTERNATIONAL: "international",
+    Rung.DNS: "names",
+    Rung.DNS_LIES: "lies",
+    Rung.PORTAL: "portal",
+    Rung.MTU: "mtu",
+    Rung.LESSON: "lesson",
+    Rung.COLLECTOR_NAME: "dns",
+    Rung.COLLECTOR_TCP: "port",
+    Rung.COLLECTOR_TLS: "tls",
+    Rung.COLLECTOR_MQTT: "broker",
+}
+"""What each rung is called in the catalogue."""
 
 
 class Seen(NamedTuple):
@@ -41,7 +66,7 @@ def examine(settings: AgentSettings, orders: Orders, clock: Clock, version: str)
     system = f"{platform.system()} {platform.release()}"
     yield Seen("version", True, {"version": version, "python": platform.python_version(), "system": system})
     yield _clock(clock.now().wall_s)
-    yield from _broker(settings)
+    yield from _way(settings, orders)
     yield _icmp()
     yield from _disk(settings.folder)
     yield _spool(settings.folder / "spool.db")
@@ -54,24 +79,42 @@ def _clock(wall_s: float) -> Seen:
     return Seen("clock", _EARLIEST_S < wall_s < _LATEST_S, {"time": time})
 
 
-def _broker(settings: AgentSettings) -> Iterator[Seen]:
-    """Name, then port, then the broker's own answer: the first that fails is the reason for all after it."""
-    host, port = settings.broker.host, settings.broker.port
+def _way(settings: AgentSettings, orders: Orders) -> Iterator[Seen]:
+    """The ladder of the plan, with the agent's own broker at its end: what holds, and the first rung that does not.
+
+    Without a `link` probe in the plan nobody is contacted but the broker.
+    """
+    planned = next((probe for probe in orders.probes if isinstance(probe, Link)), Link(timeout_s=_PATIENCE_S))
+    # Whether the broker's TLS is to be believed, the broker is asked itself.
+    ladder = msgspec.structs.replace(planned, collector=_written(settings.broker), collector_tls=False)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # UnicodeError: what cannot be a name at all
-        yield Seen("dns", False, {"host": host, "reason": error})
+        steps, _ = asyncio.run(ladder.walk())
+    except ProbeFailed as failure:
+        yield Seen("nic", False, {"detail": failure.detail})
         return
-    addresses = ", ".join(sorted({str(one[4][0]) for one in found}))
-    yield Seen("dns", True, {"host": host, "addresses": addresses})
-    try:
-        socket.create_connection((host, port), timeout=_PATIENCE_S).close()
-    except OSError as error:
-        yield Seen("port", False, {"host": host, "port": port, "reason": error})
-        return
-    yield Seen("port", True, {"host": host, "port": port})
-    reason = try_broker(settings.agent, settings.broker, settings.identity)
-    yield Seen("broker", not reason, {"agent": settings.agent, "reason": reason})
+    facts = {"host": settings.broker.host, "port": settings.broker.port, "agent": settings.agent}
+    failed = first_failed(steps)
+    for step in steps:
+        if step.holds and (failed is None or step.rung < failed.rung or step.rung >= Rung.COLLECTOR_NAME):
+            yield Seen(_RUNGS[step.rung], True, _facts(step, facts))
+    if failed is not None:
+        yield Seen(_RUNGS[failed.rung], False, _facts(failed, facts))
+    if any(step.rung is Rung.COLLECTOR_TCP and step.holds for step in steps):
+        lost = try_broker(settings.agent, settings.broker, settings.identity)
+        rung, reason = (Rung.COLLECTOR_MQTT, "") if lost is None else (lost.rung, lost.reason)
+        yield Seen(_RUNGS[rung], lost is None, facts | {"reason": reason})
+
+
+def _facts(step: Step, facts: dict[str, object]) -> dict[str, object]:
+    """A failure's detail begins with what was asked, which the sentence says by itself."""
+    reason = step.detail.partition(": ")[2] or step.detail
+    return facts | {"detail": step.detail, "addresses": step.detail, "reason": reason}
+
+
+def _written(broker: Broker) -> str:
+    """The broker as a plan writes an endpoint."""
+    host = f"[{broker.host}]" if ":" in broker.host else broker.host
+    return f"{host}:{broker.port}"
 
 
 def _icmp() -> Seen:

@@ -4,6 +4,7 @@ Runs paho in a thread of its own that sleeps until something happens, and connec
 """
 
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -23,6 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from contract.batch import BATCH_MAX_BYTES
 from contract.messages import State, encode_small
 from contract.names import Topic
+from contract.rung import Rung
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +71,13 @@ class Connected(NamedTuple):
 
 
 class Disconnected(NamedTuple):
-    """The connection ended or could not be made, with the broker's or the system's own reason."""
+    """The connection ended or could not be made, with the broker's or the system's own reason.
+
+    `rung` is the one of the agent's own steps that failed, NONE when a connection ended that had stood.
+    """
 
     reason: str
+    rung: Rung = Rung.NONE
 
 
 class Message(NamedTuple):
@@ -83,6 +89,29 @@ class Message(NamedTuple):
 
 LinkEvent = Connected | Disconnected | Message
 
+_HERE: Final = {
+    errno.ENETDOWN: Rung.NIC,
+    errno.ENETUNREACH: Rung.ADDRESS,
+    errno.EADDRNOTAVAIL: Rung.ADDRESS,
+}
+"""What the system says when it has not even tried: no card, no address or no route."""
+
+
+def rung_of(error: Exception) -> Rung:
+    """The step of connecting at which an error says that it failed.
+
+    TLS does not ask for the time (NO_TIME_CHECK), so a certificate is refused for its issuer or its name: somebody
+    else's broker, or somebody in between.
+    """
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return Rung.COLLECTOR_NAME
+    # A handshake that takes too long is a timeout like any other, but for its words.
+    if isinstance(error, ssl.SSLError) or "handshake" in str(error):
+        return Rung.COLLECTOR_TLS
+    if isinstance(error, OSError):
+        return _HERE.get(error.errno or 0, Rung.COLLECTOR_TCP)
+    return Rung.COLLECTOR_MQTT
+
 
 class Ended(NamedTuple):
     """How a connection, or a try to make one, ended. `was_refused`: somebody was there, and did not want us."""
@@ -90,6 +119,7 @@ class Ended(NamedTuple):
     reason: str
     was_up: bool = False
     was_refused: bool = False
+    rung: Rung = Rung.NONE
 
 
 class Patience:
@@ -216,7 +246,7 @@ class Link:
             self._up, self._client = False, None
             if self._stopping.is_set():
                 break
-            self._on_event(Disconnected(ended.reason))
+            self._on_event(Disconnected(ended.reason, ended.rung))
             self._stopping.wait(self._chance.uniform(0.2, patience.ceiling_s(ended)))
 
     def _connection(self) -> Ended:
@@ -255,7 +285,7 @@ class Link:
         try:
             client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
         except (OSError, ValueError) as error:
-            return Ended(f"{self._broker.host}:{self._broker.port}: {error}")
+            return Ended(f"{self._broker.host}:{self._broker.port}: {error}", rung=rung_of(error))
         was_up = False
         while not ended and not self._stopping.is_set():
             code = client.loop(timeout=_LOOP_S)
@@ -263,7 +293,8 @@ class Link:
             if code != mqtt.MQTT_ERR_SUCCESS and not ended:
                 ended.append(mqtt.error_string(code))
         if not self._stopping.is_set():
-            return Ended(ended[0], was_up=was_up, was_refused=not was_up)
+            rung = Rung.NONE if was_up else Rung.COLLECTOR_MQTT
+            return Ended(ended[0], was_up=was_up, was_refused=not was_up, rung=rung)
         for _ in range(_LAST_TURNS):  # the goodbye has to get out, or the Will would speak after it
             if ended or not was_up or client.loop(timeout=_LAST_TURN_S) != mqtt.MQTT_ERR_SUCCESS:
                 break
@@ -274,8 +305,10 @@ def _leave_to_the_loop(_client: mqtt.Client, _data: object, _socket: object) -> 
     """What is to be written is queued, and the loop is woken for it."""
 
 
-def try_broker(agent: str, broker: Broker, identity: Identity | None, *, patience_s: float = 15.0) -> str:
-    """Connect once and leave: empty when the broker took us, else the reason that it or the system gave.
+def try_broker(
+    agent: str, broker: Broker, identity: Identity | None, *, patience_s: float = 15.0
+) -> Disconnected | None:
+    """Connect once and leave: None when the broker took us, else the reason that it or the system gave.
 
     A broker holds one connection per agent, so a running agent is cut off by this and comes back by itself.
     """
@@ -293,7 +326,7 @@ def try_broker(agent: str, broker: Broker, identity: Identity | None, *, patienc
     try:
         client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S)
     except (OSError, ValueError) as error:
-        return str(error)
+        return Disconnected(str(error), rung_of(error))
     for _ in range(max(1, round(patience_s / 0.5))):
         if answers:
             break
@@ -301,4 +334,5 @@ def try_broker(agent: str, broker: Broker, identity: Identity | None, *, patienc
             answers.append(mqtt.error_string(code))
     client.disconnect()
     client.loop(timeout=0.1)
-    return answers[0] if answers else f"no answer within {patience_s:g} s"
+    reason = answers[0] if answers else f"no answer within {patience_s:g} s"
+    return Disconnected(reason, Rung.COLLECTOR_MQTT) if reason else None

@@ -1,6 +1,7 @@
 """Says which probes are due when. Pure: ticks lie on a grid of monotonic time, and a missed one is skipped."""
 
 import math
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -26,10 +27,12 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         """When a tick is."""
         return self.start_mono_s + tick * self.tick_s
 
-    def due(self, tick: int) -> tuple[int, ...]:
-        """Places in `jobs` of those to start at a tick."""
+    def due(self, tick: int, *, urgent: Collection[str] = ()) -> tuple[int, ...]:
+        """Places in `jobs` of those to start at a tick; probes named urgent are due at each one."""
         return tuple(
-            place for place, job in enumerate(self.jobs) if tick % max(1, round(job.every_s / self.tick_s)) == 0
+            place
+            for place, job in enumerate(self.jobs)
+            if job.probe in urgent or tick % max(1, round(job.every_s / self.tick_s)) == 0
         )
 
     @property

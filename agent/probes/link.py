@@ -23,11 +23,12 @@ from agent.probes.dns import Dns
 from agent.probes.http import Http
 from agent.probes.ping import Ping
 from agent.probes.tcp import Tcp
+from agent.resolving import resolve
 from agent.traceroute import Hop, find_provider, passes_provider
 from agent.wifi import signal_dbm
 from contract.outcome import Outcome
 from contract.rung import Rung
-from contract.settings import Phrase, Port, Problem, Seconds, Target
+from contract.settings import Phrase, Port, Problem, Seconds, Target, is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +179,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         card = self._card()
         steps = list(_of_card(card, values))
         if any(step.holds is False for step in steps):
+            if self.collector and is_loopback(_parsed(self.collector, _BROKER_PORT).host):
+                steps += await self._collector(values)  # no card is needed for what runs on this PC
             return steps, values
         steps += await _all(
             self._isp(card, values, may_search=thorough),
@@ -270,14 +273,18 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     async def _collector(self, values: Values) -> list[Step]:
         if not self.collector:
             return []
-        answer = await self._connect(_parsed(self.collector, _BROKER_PORT))
+        endpoint = _parsed(self.collector, _BROKER_PORT)
+        try:
+            found = await resolve(endpoint.host, f"tcp {self.collector}", self.timeout_s)
+        except ProbeFailed as failure:
+            return [Step(Rung.COLLECTOR_NAME, holds=False, detail=failure.detail)]
+        name = Step(Rung.COLLECTOR_NAME, holds=True, detail=found.address)
+        answer = await self._connect(Endpoint(found.address, endpoint.port))
         if isinstance(answer, float):
             values["collector_tcp_ms"] = answer
-            return [Step(Rung.COLLECTOR_TCP, holds=True, detail=self.collector)]
-        if answer.outcome is Outcome.NO_NAME:
-            return [Step(Rung.COLLECTOR_NAME, holds=False, detail=answer.detail)]
+            return [name, Step(Rung.COLLECTOR_TCP, holds=True, detail=self.collector)]
         refused = answer.outcome is Outcome.REFUSED
-        return [Step(Rung.COLLECTOR_TCP, holds=False, detail=answer.detail, answered=refused)]
+        return [name, Step(Rung.COLLECTOR_TCP, holds=False, detail=answer.detail, answered=refused)]
 
     # Names and pages.
 

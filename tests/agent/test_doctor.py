@@ -49,8 +49,10 @@ def ill(seen: dict[str, Seen]) -> list[str]:
 
 def test_where_all_is_well_each_thing_is_named_in_both_languages(tmp_path: Path, broker: EmbeddedBroker) -> None:
     seen = look(tmp_path, at(broker.port))
-    assert list(seen) == ["version", "clock", "dns", "port", "broker", "icmp", "disk", "spool_empty", "plan"]
-    assert [what for what in ill(seen) if what != "icmp"] == []
+    own = ("nic", "address")  # as the machine that runs the test has it
+    expected = ["version", "clock", "dns", "port", "broker", "icmp", "disk", "spool_empty", "plan"]
+    assert [what for what in seen if what not in own] == expected
+    assert [what for what in ill(seen) if what not in (*own, "icmp")] == []
     for one in seen.values():
         assert len({one.sentence(language) for language in LANGUAGES}) == len(LANGUAGES)
     assert seen["port"].sentence("en") == f"{LOOPBACK}:{broker.port} takes TCP connections."
@@ -65,20 +67,12 @@ def test_a_clock_that_cannot_be_right_names_the_battery(tmp_path: Path, wall_s: 
     assert "pin CMOS" in seen.sentence("vi")
 
 
-@pytest.mark.parametrize("host", ["fe80::1%nosuchif", "sansang..vn"], ids=["not resolved", "no name at all"])
-def test_a_name_that_does_not_resolve_is_the_one_reason_given(tmp_path: Path, host: str) -> None:
-    seen = look(tmp_path, at(1883, host=host))
-    assert ill(seen)[:1] == ["dns"]
-    assert {"port", "broker"}.isdisjoint(seen), "what rests on the name is not looked at"
-    assert seen["dns"].sentence("en").startswith(f"The broker's name {host} does not resolve: ")
-
-
 def test_a_port_where_nobody_listens_is_the_one_reason_given(tmp_path: Path) -> None:
     port = free_port()
     seen = look(tmp_path, at(port))
     assert "broker" not in seen
     assert seen["port"].sentence("en") == (
-        f"{LOOPBACK}:{port} cannot be reached: [Errno 111] Connection refused. Check the line and the firewall."
+        f"{LOOPBACK}:{port} cannot be reached: connection refused; the host is alive. Check the line and the firewall."
     )
 
 

@@ -1,5 +1,6 @@
 """The agent's connection: birth, Will and goodbye are heard in time, and it comes back for ever, in nobody's step."""
 
+import errno
 import gc
 import logging
 import queue
@@ -23,6 +24,7 @@ from agent.link import (
     LinkEvent,
     Message,
     Patience,
+    rung_of,
     tls_context,
     try_broker,
 )
@@ -30,6 +32,7 @@ from collector.authority import Authority
 from collector.broker import EmbeddedBroker, server_context
 from collector.registry import COLLECTOR
 from contract.messages import State, decode_state, encode_small
+from contract.rung import Rung
 from tests.support.mosquitto import StartMosquitto
 from tests.support.mqtt import Client, Connect
 from tests.support.ports import LOOPBACK, free_port
@@ -209,7 +212,7 @@ def test_a_link_that_was_never_up_stops_at_once_and_says_nothing(start: Start) -
 def test_a_broker_that_is_not_there_is_named_with_the_systems_own_reason(start: Start) -> None:
     port = free_port()
     linked = start(Broker(host=LOOPBACK, port=port, tls=False))
-    assert linked.next() == Disconnected(f"{LOOPBACK}:{port}: [Errno 111] Connection refused")
+    assert linked.next() == Disconnected(f"{LOOPBACK}:{port}: [Errno 111] Connection refused", Rung.COLLECTOR_TCP)
 
 
 def test_a_broker_that_refuses_is_quoted_and_asked_ever_more_rarely(broker: EmbeddedBroker, start: Start) -> None:
@@ -217,7 +220,7 @@ def test_a_broker_that_refuses_is_quoted_and_asked_ever_more_rarely(broker: Embe
     wrong = Broker(host=LOOPBACK, port=broker.port, tls=False, token="wrong")  # noqa: S106 - wrong on purpose
     linked = start(wrong, chance=chance)
     for _ in range(6):
-        assert linked.next() == Disconnected("the broker refused: Not authorized")
+        assert linked.next() == Disconnected("the broker refused: Not authorized", Rung.COLLECTOR_MQTT)
     assert [ceiling_s for _, ceiling_s in chance.asked[:5]] == [4.0, 8.0, 16.0, 32.0, 64.0]
 
 
@@ -226,6 +229,7 @@ def test_a_name_that_does_not_resolve_is_a_reason_and_no_crash(start: Start, hos
     lost = start(Broker(host=host, port=1883, tls=False)).next()
     assert isinstance(lost, Disconnected)
     assert lost.reason.startswith(f"{host}:1883: ")
+    assert lost.rung is Rung.COLLECTOR_NAME
 
 
 def test_it_tries_with_growing_patience_and_full_jitter(start: Start) -> None:
@@ -236,6 +240,32 @@ def test_it_tries_with_growing_patience_and_full_jitter(start: Start) -> None:
         assert isinstance(linked.next(), Disconnected)
     assert [ceiling_s for _, ceiling_s in chance.asked[:6]] == [4.0, 8.0, 16.0, 32.0, 40.0, 40.0]
     assert {floor_s for floor_s, _ in chance.asked} == {0.2}
+
+
+@pytest.mark.parametrize(
+    ("error", "rung"),
+    [
+        (TimeoutError("timed out"), Rung.COLLECTOR_TCP),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), Rung.COLLECTOR_TCP),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), Rung.ADDRESS),
+        (OSError(errno.ENETDOWN, "Network is down"), Rung.NIC),
+        (ValueError("Invalid host."), Rung.COLLECTOR_MQTT),
+    ],
+    ids=str,
+)
+def test_an_error_is_of_the_step_that_it_ended(error: Exception, rung: Rung) -> None:
+    assert rung_of(error) is rung
+
+
+def test_a_server_that_connects_and_never_shakes_hands_fails_at_tls(authority: Authority) -> None:
+    context = tls_context(Identity(ca=authority.certificate))
+    with (
+        socket.create_server((LOOPBACK, 0)) as mute,
+        socket.create_connection(mute.getsockname(), timeout=0.2) as half_open,
+        pytest.raises(TimeoutError) as caught,
+    ):
+        context.wrap_socket(half_open, server_hostname=LOOPBACK)
+    assert rung_of(caught.value) is Rung.COLLECTOR_TLS
 
 
 def test_it_tries_for_ever() -> None:
@@ -345,14 +375,23 @@ def test_a_broker_of_another_ca_is_not_believed(tls_broker: EmbeddedBroker, tmp_
     lost = start(over_tls(tls_broker), Identity(ca=other.certificate)).next()
     assert isinstance(lost, Disconnected)
     assert "certificate verify failed" in lost.reason
+    assert lost.rung is Rung.COLLECTOR_TLS
 
 
 @paho_drops_the_socket_of_a_failed_handshake
-def test_a_broker_under_another_name_is_not_believed(
-    authority: Authority, tls_broker: EmbeddedBroker, start: Start
-) -> None:
-    lost = start(over_tls(tls_broker, "127.0.0.2"), Identity(ca=authority.certificate)).next()
+def test_a_broker_under_another_name_is_not_believed(authority: Authority, start: Start) -> None:
+    issued = authority.issue_server(("localhost",), (LOOPBACK,))
+    elsewhere = EmbeddedBroker(
+        "127.0.0.2", 0, authenticate=lambda _agent, _token: True, tls=server_context(issued.certificate, issued.key)
+    )
+    elsewhere.start()
+    try:
+        lost = start(over_tls(elsewhere, "127.0.0.2"), Identity(ca=authority.certificate)).next()
+    finally:
+        elsewhere.stop()
     assert isinstance(lost, Disconnected)
+    assert "IP address mismatch" in lost.reason
+    assert lost.rung is Rung.COLLECTOR_TLS
 
 
 @paho_drops_the_socket_of_a_failed_handshake
@@ -388,24 +427,26 @@ def test_a_key_that_does_not_fit_is_said_at_once(authority: Authority) -> None:
 
 
 def test_a_broker_that_takes_us_gives_no_reason(broker: EmbeddedBroker) -> None:
-    assert try_broker(AGENT, plain(broker), None) == ""
+    assert try_broker(AGENT, plain(broker), None) is None
 
 
 def test_a_broker_that_refuses_us_gives_its_reason(broker: EmbeddedBroker) -> None:
     wrong = Broker(host=LOOPBACK, port=broker.port, tls=False, token="wrong")  # noqa: S106 - wrong on purpose
-    assert try_broker(AGENT, wrong, None) == "Not authorized"
+    assert try_broker(AGENT, wrong, None) == Disconnected("Not authorized", Rung.COLLECTOR_MQTT)
 
 
 def test_a_broker_that_is_not_there_gives_the_systems_reason() -> None:
     assert try_broker(AGENT, Broker(host=LOOPBACK, port=free_port(), tls=False), None) == (
-        "[Errno 111] Connection refused"
+        Disconnected("[Errno 111] Connection refused", Rung.COLLECTOR_TCP)
     )
 
 
 def test_a_broker_that_says_nothing_is_given_up() -> None:
     with socket.create_server((LOOPBACK, 0)) as mute:
         silent = Broker(host=LOOPBACK, port=mute.getsockname()[1], tls=False)
-        assert try_broker(AGENT, silent, None, patience_s=0.5) == "no answer within 0.5 s"
+        assert try_broker(AGENT, silent, None, patience_s=0.5) == (
+            Disconnected("no answer within 0.5 s", Rung.COLLECTOR_MQTT)
+        )
 
 
 def test_a_server_that_is_no_broker_is_no_answer() -> None:
@@ -420,5 +461,5 @@ def test_a_server_that_is_no_broker_is_no_answer() -> None:
         thread = threading.Thread(target=hang_up)
         thread.start()
         other = Broker(host=LOOPBACK, port=server.getsockname()[1], tls=False)
-        assert try_broker(AGENT, other, None, patience_s=5.0) != ""
+        assert try_broker(AGENT, other, None, patience_s=5.0) is not None
         thread.join()

@@ -53,3 +53,10 @@ def test_a_tick_that_starts_has_started(tick_s: float, start_mono_s: float, tick
 def test_a_record_closes_before_the_next_tick_and_no_later_than_20_seconds() -> None:
     assert a_schedule(tick_s=5.0).gather_s == 4.0
     assert a_schedule(tick_s=60.0).gather_s == LONGEST_GATHER_S == 20.0
+
+
+def test_an_urgent_probe_is_due_at_each_tick() -> None:
+    jobs = (Job(probe="ping", every_s=300, settings={}), Job(probe="link", every_s=300, settings={}))
+    schedule = Schedule(tick_s=60, start_mono_s=0.0, jobs=jobs)
+    assert [schedule.due(tick, urgent=("link",)) for tick in range(6)] == [(0, 1), (1,), (1,), (1,), (1,), (0, 1)]
+    assert schedule.due(1) == ()
