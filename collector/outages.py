@@ -14,6 +14,7 @@ import msgspec
 
 from contract.names import role_of
 from contract.reading import Reading
+from contract.rung import Rung
 from readiness.causes import Explanation, Silence, Stop, explain
 from readiness.evidence import Evidence, Fate, any_of
 from readiness.ladder import BEYOND, climb
@@ -64,6 +65,8 @@ class _Gap:
         self.measured_s = float("-inf")
         self.times_count = 0
         self.told_s = float("-inf")
+        self.rung: Rung | None = None
+        """What the link probe found at the moment that is being told."""
         self.devices: dict[str, bool] = {}
         self.boot_told_s = float("-inf")
         self.is_settled = False
@@ -261,6 +264,8 @@ def _meanwhile(gap: _Gap, reading: Reading, measured_s: float, profile: Profile)
         _look_at_way(gap, gap.measured_s, profile)
     gap.measured_s = max(gap.measured_s, measured_s)
     gap.state.fold(reading, measured_s, measured_s)
+    if reading.probe == "link" and (code := reading.values.get("failed_rung_code")) in _RUNGS:
+        gap.rung = _RUNGS[int(code)]
     if reading.probe == "power" and "on_battery_bool" in reading.values:
         was = bool(reading.values["on_battery_bool"])
         gap.change(battery_meanwhile=was or bool(gap.silence.battery_meanwhile))
@@ -269,6 +274,12 @@ def _meanwhile(gap: _Gap, reading: Reading, measured_s: float, profile: Profile)
 def _look_at_way(gap: _Gap, at_s: float, profile: Profile) -> None:
     """Which rung of the way was broken at a moment of the silence; nothing is counted where nobody can tell."""
     if gap.state.known_since_s is None or sum(gap.rungs.values()) >= _MOMENTS_MAX_COUNT:
+        return
+    rung, gap.rung = gap.rung, None
+    if rung is not None:
+        gap.rungs[_CODES.get(rung, "")] += 1
+        if rung is Rung.COLLECTOR_MQTT:
+            gap.change(was_refused=True)
         return
     evidence = Evidence(profile, gap.state, at_s)
     first = next(climb(evidence), None)
@@ -301,4 +312,18 @@ def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -
         gap.change(slept_s=max(0.0, values["slept_s"] - (track.slept_s or 0.0)))
 
 
+_RUNGS: Final = {rung.value: rung for rung in Rung}
+_CODES: Final = {
+    Rung.NIC: "NIC_DOWN",
+    Rung.ADDRESS: "NO_ADDRESS",
+    Rung.GATEWAY: "GATEWAY_DOWN",
+    Rung.ISP: "ISP_DOWN",
+    Rung.NATIONAL: "NO_INTERNET",
+    Rung.INTERNATIONAL: "INTERNATIONAL_DOWN",
+    Rung.DNS: "DNS_FAILS",
+    Rung.DNS_LIES: "DNS_LIES",
+    Rung.PORTAL: "CAPTIVE_PORTAL",
+    Rung.MTU: "MTU_HOLE",
+}
+"""The code of the finding that a rung is; from the lesson's servers on the way itself works."""
 _STOPS: Final = {stop.value: stop for stop in Stop}

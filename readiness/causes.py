@@ -184,6 +184,8 @@ _RUNGS: Final = {
     Code.NO_INTERNET.value: Cause.ISP,
     Code.DNS_FAILS.value: Cause.DNS,
     "DNS_LIES": Cause.DNS,
+    Code.INTERNATIONAL_DOWN.value: Cause.ISP,
+    "MTU_HOLE": Cause.ISP,
     "CAPTIVE_PORTAL": Cause.CAPTIVE_PORTAL,
 }
 """What each rung of the way says, the first that fails."""

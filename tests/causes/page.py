@@ -20,7 +20,7 @@ applies wins; the witnesses are gathered in `collector/outages.py`.
 |---|---|
 | last words: a goodbye and its reason, on battery or not | the agent's state message; the `power` probe |
 | the PC ran on, started anew, slept; how its run before ended | the `boot` and `host` probes |
-| which rung of the way failed meanwhile | everything that the agent measured and kept while it had no line |
+| which rung of the way failed meanwhile | the `link` probe, and all else that was measured without a line |
 | devices ran on or started anew | the uptimes that the `snmp` probe reads |
 | neighbours fell silent within two and a half minutes | the rooms of the same district and province |
 | we were blind | the collector's own link to its broker |
@@ -87,7 +87,8 @@ def page(full: Answers, less: Answers) -> str:
         "",
         "## With some witnesses missing",
         "",
-        f"Rooms without a device that tells its uptime, without an event log, and without either. {_figures(less)}",
+        "Rooms without a device that tells its uptime, without an event log, without the `link` probe, and without the",
+        f"first two. {_figures(less)}",
         "",
         *_matrix(less),
         "",

@@ -161,6 +161,8 @@ SCRIPTS: Final = (
     Script("router dies", _breaks("router"), Cause.ROUTER),
     Script("provider fails", _breaks("provider"), Cause.ISP),
     Script("names do not resolve", _breaks("names"), Cause.DNS),
+    Script("foreign page before the Internet", _breaks("portal"), Cause.CAPTIVE_PORTAL),
+    Script("credentials refused", _breaks("welcome"), Cause.CREDENTIALS),
     Script("provider fails in the district", _area_loses_provider, Cause.AREA_LINE, is_of_area=True),
     Script("mains fail in the district", _area_loses_power, Cause.AREA_POWER, is_of_area=True),
 )

@@ -38,6 +38,10 @@ def _no_memory(house: House) -> None:
     house.remembers_stop = False
 
 
+def _no_link_probe(house: House) -> None:
+    house.has_link_probe = False
+
+
 def _neither(house: House) -> None:
     _no_devices(house)
     _no_memory(house)
@@ -46,7 +50,8 @@ def _neither(house: House) -> None:
 WITHOUT: Final[dict[str, Callable[[House], None]]] = {
     "no device by SNMP": _no_devices,
     "no event log": _no_memory,
-    "neither": _neither,
+    "no link probe": _no_link_probe,
+    "neither device nor event log": _neither,
 }
 
 

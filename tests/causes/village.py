@@ -15,6 +15,7 @@ from collector.registry import Agent, RegistryView, Room, Standing
 from collector.watch import Doubt, Watch
 from contract.outcome import Outcome
 from contract.reading import Reading
+from contract.rung import Rung
 from readiness.causes import Cause, Stop
 from readiness.profile import default_profiles
 
@@ -33,6 +34,7 @@ class House:
     place: tuple[str, ...]
     has_ups: bool = True
     has_devices: bool = True
+    has_link_probe: bool = True
     remembers_stop: bool = True
     runtime_s: float = 1200.0
     network_on_ups: bool = True
@@ -47,6 +49,10 @@ class House:
     router: bool = True
     provider: bool = True
     names: bool = True
+    portal: bool = True
+    """No foreign page stands before the Internet."""
+    welcome: bool = True
+    """The broker takes the agent's credentials."""
 
     boot_s: float = START_S - 90_000.0
     agent_start_s: float = START_S - 80_000.0
@@ -66,6 +72,23 @@ class House:
     def way(self) -> bool:
         """Whether packets pass from the PC to the Internet."""
         return self.carrier and self.address and self.router_lives and self.provider
+
+    @property
+    def reaches(self) -> bool:
+        """Whether it reaches the broker."""
+        return self.way and self.names and self.portal
+
+    def _rung(self) -> Rung:
+        broken = (
+            (self.carrier, Rung.NIC),
+            (self.address, Rung.ADDRESS),
+            (self.router_lives, Rung.GATEWAY),
+            (self.provider, Rung.ISP),
+            (self.names, Rung.DNS),
+            (self.portal, Rung.PORTAL),
+            (self.welcome, Rung.COLLECTOR_MQTT),
+        )
+        return next((rung for is_well, rung in broken if not is_well), Rung.NONE)
 
     @property
     def router_lives(self) -> bool:
@@ -120,6 +143,8 @@ class House:
                 values={"on_battery_bool": int(not self.mains), "battery_runtime_s": self.charge_s},
             )  # fmt: skip
         lan = self.carrier and self.address
+        if self.has_link_probe:
+            yield Reading(probe="link", target="pc", values={"failed_rung_code": self._rung().value})
         yield _ping("gateway", alive=lan and self.router_lives)
         yield _ping("isp", alive=self.way)
         yield _ping("national", alive=self.way)
@@ -200,20 +225,20 @@ class Village:
 
     def say_goodbye(self, house: House, reason: str) -> None:
         """The agent goes, and says why, if that still gets out."""
-        if house.is_online and house.way and house.names and self.broker:
+        if house.is_online and house.reaches and self.broker:
             self.watch.hear(f"pc-{house.room}", "offline", reason, self.now)
             house.is_online, house.unheard_s = False, None
 
     def lose(self, house: House) -> None:
         """The operating system closes a dead program's connection: the broker tells at once."""
-        if house.is_online and house.way:
+        if house.is_online and house.reaches:
             self.watch.hear(f"pc-{house.room}", "lost", "", self.now)
             house.is_online, house.unheard_s = False, None
 
     def _live(self, house: House) -> None:
         if house.measures:
             house.spool += [(self.now, reading) for reading in house.measure(self.now)]
-        connected = house.measures and house.way and house.names and self.broker
+        connected = house.measures and house.reaches and house.welcome and self.broker
         if connected:
             house.unheard_s, house.is_online = None, True
             self.watch.hear(f"pc-{house.room}", "online", "", self.now)
