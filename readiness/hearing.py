@@ -147,6 +147,7 @@ def _unmeasured_quality(evidence: Evidence) -> Iterator[Finding]:
                 blocked.append((sight, windows))
         else:
             measured.add(sight.role)
+    measured.update(sight.role for sight, windows in evidence.of_probe("stamp") if windows)
     for sight, windows in blocked:
         if sight.role not in measured:
             # One or two lost do not mean that pings are filtered; but nothing has been measured either.

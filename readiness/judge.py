@@ -18,8 +18,6 @@ from readiness.verdict import Finding, Level, Verdict, worst
 from readiness.windows import Breach, mean, pooled, series, steady
 
 FINDINGS_MAX_COUNT: Final = 3
-_SLOW_LASTS_S: Final = 2 * 86400.0
-"""How long a figure that changes by the day stands."""
 _RANKS: Final = {code.value: code.rank for code in Code}
 
 
@@ -76,7 +74,7 @@ def _beyond_limits(evidence: Evidence, *, is_cut: bool) -> Iterator[Finding]:
         for check in evidence.profile.checks(sight.probe, sight.role):
             rule = check.metric.rule
             if rule is Rule.LATEST:
-                is_live = sight.windows and evidence.now - sight.windows[-1].measured_s <= _SLOW_LASTS_S
+                is_live = sight.windows and evidence.now - sight.windows[-1].measured_s <= check.metric.lasts_s
                 breach = _steady(sight, sight.windows[-1:], check, count=1) if is_live else None
             elif not windows or not _applies(evidence, sight, windows, check):
                 continue
@@ -89,8 +87,26 @@ def _beyond_limits(evidence: Evidence, *, is_cut: bool) -> Iterator[Finding]:
             else:
                 extra = evidence.profile.lesson_min * 60 if check.metric.beyond_lesson else 0.0
                 breach = _steady(sight, windows, check, extra=extra)
+            if breach is not None and check.metric.sharper not in ("", sight.probe):
+                breach = _outranked(evidence, sight, check, breach)
             if breach is not None:
                 yield _broken(evidence, sight, check, breach)
+
+
+def _outranked(evidence: Evidence, sight: Sight, check: Check, breach: Breach) -> Breach | None:
+    """A breach as it stands against the sharper probe of the same target, if that measured while it lasted.
+
+    Hosts and routers put pings last: if pings are lost, and test packets are not, that is no loss.
+    """
+    for other, windows in evidence.of_probe(check.metric.sharper):
+        if other.target != sight.target or not windows or windows[-1].measured_s < breach.since_s:
+            continue
+        number = windows[-1].numbers[other.column(check.metric.value)]
+        if number is None or number >= breach.needed:
+            continue
+        soft = check.limit.degraded
+        return None if soft is None or number < soft else Breach(Level.DEGRADED, breach.since_s, number, soft)
+    return breach
 
 
 def _applies(evidence: Evidence, sight: Sight, windows: list[Window], check: Check) -> bool:

@@ -30,8 +30,9 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
 
     `roles` are the targets' roles that it is judged for; empty means all. `when` limits it to the mains, to the
     battery, or to a call that goes on; `beyond_lesson` says that the limit comes on top of the time that a lesson
-    takes; `absolute`, that the sign of the figure does not matter. `probe` is the probe that brings `value`; an empty one
-    marks a figure that profiles may limit already and no probe brings yet.
+    takes; `absolute`, that the sign of the figure does not matter. `probe` is the probe that brings `value`; an empty
+    one marks a figure that profiles may limit already and no probe brings yet. `sharper` is one that brings the same by
+    better means, and outranks it. `lasts_s` is how long a figure stands that is judged by its latest alone.
     """
 
     name: str
@@ -44,6 +45,12 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     when: When = "always"
     beyond_lesson: bool = False
     absolute: bool = False
+    sharper: str = ""
+    lasts_s: float = 2 * 86400.0
+
+    def is_of(self, probe: str) -> bool:
+        """Whether the probe brings it."""
+        return probe in (self.probe, self.sharper) and probe != ""
 
     def applies_to(self, role: str) -> bool:
         """Whether it is judged for targets of the role."""
@@ -56,6 +63,21 @@ _SERVERS: Final = frozenset({"lesson", "collector"})
 
 def _path(name: str, probe: str, value: str, code: Code, worse: Worse = "above", *, rule: Rule = Rule.SERIES) -> Metric:
     return Metric(name=name, probe=probe, value=value, code=code, worse=worse, rule=rule, roles=_LESSON)
+
+
+def _pinged(name: str, value: str, code: Code, *, rule: Rule = Rule.SERIES) -> Metric:
+    """What pings tell, and test packets better: routers may put pings last, or answer few of them."""
+    return Metric(
+        name=name, probe="ping", sharper="stamp", value=value, code=code, worse="above", rule=rule, roles=_LESSON
+    )
+
+
+def _tried(name: str, value: str, code: Code, worse: Worse) -> Metric:
+    """Of a test of the line's bitrate, run a few times a day: a figure of six hours ago is none any more."""
+    return Metric(
+        name=name, probe="sufficiency", value=value, code=code, worse=worse, rule=Rule.LATEST, roles=_LESSON,
+        lasts_s=6 * 3600.0,
+    )  # fmt: skip
 
 
 def _state(name: str, probe: str, code: Code, worse: Worse) -> Metric:
@@ -89,9 +111,9 @@ METRICS: Final = {
     metric.name: metric
     for metric in (
         # The way to the lesson.
-        _path("loss_ratio", "ping", "loss_ratio", Code.LINK_LOSSY, rule=Rule.POOLED),
-        _path("rtt_ms", "ping", "rtt_p50_ms", Code.LINK_SLOW),
-        _path("jitter_ms", "ping", "jitter_ms", Code.LINK_JITTERY),
+        _pinged("loss_ratio", "loss_ratio", Code.LINK_LOSSY, rule=Rule.POOLED),
+        _pinged("rtt_ms", "rtt_p50_ms", Code.LINK_SLOW),
+        _pinged("jitter_ms", "jitter_ms", Code.LINK_JITTERY),
         _path("connect_ms", "tcp", "connect_ms", Code.LINK_SLOW),
         Metric(
             name="dns_answer_ms", probe="dns", value="answer_ms", code=Code.DNS_SLOW, worse="above", rule=Rule.SERIES
@@ -106,15 +128,15 @@ METRICS: Final = {
             rule=Rule.LATEST,
             roles=_SERVERS,
         ),
-        # The way to the lesson, by probes that are yet to come.
-        _path("downlink_bps", "", "downlink_bps", Code.LINK_NARROW, "below", rule=Rule.LATEST),
-        _path("uplink_bps", "", "uplink_bps", Code.LINK_NARROW, "below", rule=Rule.LATEST),
-        _path("pdv_p95_ms", "", "pdv_p95_ms", Code.LINK_JITTERY),
-        _path("burst_ratio", "", "burst_ratio", Code.LINK_LOSSY),
-        _path("longest_gap_s", "", "longest_gap_s", Code.LINK_DROPS),
-        _path("reorder_ratio", "", "reorder_ratio", Code.LINK_JITTERY),
-        _path("audio_mos", "", "audio_mos", Code.AUDIO_POOR, "below"),
-        _path("loaded_rtt_extra_ms", "", "loaded_rtt_extra_ms", Code.LINK_CONGESTED),
+        # The same, as only test packets meet it.
+        _tried("downlink_bps", "down_bps", Code.LINK_NARROW, "below"),
+        _tried("uplink_bps", "up_bps", Code.LINK_NARROW, "below"),
+        _tried("loaded_rtt_extra_ms", "loaded_rtt_extra_ms", Code.LINK_CONGESTED, "above"),
+        _path("pdv_p95_ms", "stamp", "pdv_p95_ms", Code.LINK_JITTERY),
+        _path("burst_ratio", "stamp", "burst_ratio", Code.LINK_LOSSY),
+        _path("longest_gap_s", "stamp", "longest_gap_s", Code.LINK_DROPS),
+        _path("reorder_ratio", "stamp", "reorder_ratio", Code.LINK_JITTERY),
+        _path("audio_mos", "stamp", "audio_mos", Code.AUDIO_POOR, "below"),
         # What devices say.
         _call("call_loss_ratio"),
         _call("call_jitter_ms"),
@@ -161,6 +183,7 @@ RECOGNITION: Final = "recognition_code"
 IN_CALL: Final = "call_active_bool"
 _SPECIAL_VALUES: Final = {
     "host": ("nic_up_bool", "address_link_local_bool"),
+    "stamp": ("sent_count", "received_count"),
     "device": (RECOGNITION, IN_CALL, *(f"{name}{STATUS}" for part in PARTS for name in part.names())),
     "power": ("on_battery_bool", "low_battery_bool", "battery_replace_bool", "battery_runtime_s"),
 }
@@ -178,7 +201,7 @@ def kept_values(probe: str, role: str) -> tuple[str, ...]:
             names = ("sent_count", "received_count", "loss_ratio", "rtt_p50_ms", "jitter_ms")
             found = names if role in _PINGED else ()
         else:
-            limited = [one.value for one in METRICS.values() if one.probe == probe and one.applies_to(role)]
+            limited = [one.value for one in METRICS.values() if one.is_of(probe) and one.applies_to(role)]
             found = tuple(dict.fromkeys([*_SPECIAL_VALUES.get(probe, ()), *limited]))
         if len(_kept) < _KEPT_MAX_COUNT:
             _kept[probe, role] = found

@@ -71,7 +71,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             found = self._checks[probe, role] = tuple(
                 Check(metric, limit)
                 for limit in self.limits
-                if (metric := METRICS[limit.metric]).probe == probe and metric.applies_to(role)
+                if (metric := METRICS[limit.metric]).is_of(probe) and metric.applies_to(role)
             )
         return found
 

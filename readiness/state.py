@@ -133,7 +133,15 @@ def _time(window: Window) -> float:
     return window.measured_s
 
 
+_TO_REFLECTORS: Final = frozenset({"stamp", "sufficiency"})
+"""Probes whose silence says nothing of the target: a firewall, a wrong key or a reflector at rest look alike."""
+
+
 def _sign_of(reading: Reading) -> Sign | None:
+    if reading.probe in _TO_REFLECTORS:
+        values = reading.values
+        makes_sense = values.get("received_count", 0) <= values.get("sent_count", math.inf)
+        return Sign.ALIVE if reading.outcome is Outcome.OK and makes_sense else None
     if reading.probe == "ping" and reading.outcome is Outcome.OK:
         # A dead host pinged is a successful measurement; one without any figure measured nothing.
         values = reading.values

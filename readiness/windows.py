@@ -14,10 +14,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from contract.wilson import at_most, wilson
 from readiness.profile import Limit
 from readiness.state import Sign, Window
 from readiness.verdict import Level
-from contract.wilson import at_most, wilson
 
 DEGRADED_COUNT: Final = 2
 UNFIT_COUNT: Final = 4
