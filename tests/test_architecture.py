@@ -63,7 +63,7 @@ HOMES: Final = {
     "msgspec": {""},  # everywhere: our values are made of it
     "paho": {"agent/link.py", "collector/inlet.py"},
     "prometheus_client": {"collector/metrics.py", "collector/web/"},
-    "psutil": {"agent/probes/boot.py", "agent/probes/host.py", "agent/probes/power.py"},
+    "psutil": {"agent/nic.py", "agent/probes/boot.py", "agent/probes/host.py", "agent/probes/power.py"},
     "pyasn1": {"agent/snmp.py"},
     "pysnmp": {"agent/snmp.py"},
     "pywin32": {"deploy/windows/"},
