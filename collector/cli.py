@@ -424,6 +424,7 @@ def _journal(settings: CollectorSettings) -> Iterator[JournalReader]:
     if not path.exists():
         raise SettingsError(str(settings.folder), [Problem("", "settings.no_file", {"path": path})])
     with contextlib.closing(JournalReader(path)) as journal:
+        journal.stand_still()  # else what was made and what is stored would be of two moments, and not add up
         yield journal
 
 

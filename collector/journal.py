@@ -494,6 +494,10 @@ class JournalReader(_Answers):
         self._db.execute("PRAGMA busy_timeout=10000")
         self._on_error = on_error
 
+    def stand_still(self) -> None:
+        """Let all that is read from now on be of one moment, whatever the collector keeps meanwhile."""
+        self._db.execute("BEGIN")
+
     def after(self, after_id: int, limit: int) -> list[Kept]:
         """Records with an id above `after_id`, ascending, at most `limit`."""
         with _noting(self._on_error):

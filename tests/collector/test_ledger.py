@@ -150,3 +150,16 @@ def test_a_ledger_without_a_journal_names_the_file_that_is_not_there(
     assert main(["ledger", "--room", "room-1", "--lang", "en", "--config", str(config)]) == 78
     assert capsys.readouterr().err == f"{tmp_path}: there is no file {tmp_path / 'journal.db'}\n"
     assert not (tmp_path / "journal.db").exists()
+
+
+def test_the_ledger_is_of_one_moment_while_the_collector_goes_on(tmp_path: Path) -> None:
+    with (
+        contextlib.closing(Journal(tmp_path / "journal.db")) as journal,
+        contextlib.closing(journal.reader()) as reader,
+    ):
+        reader.stand_still()
+        before = reader.evidence(["pc-1"])
+        with journal.transaction():
+            journal.save_stream(Stream("pc-1", "epoch-01", 0, 7, 0, time.time()))
+        assert reader.evidence(["pc-1"]) == before
+        assert journal.evidence(["pc-1"]) != before
