@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from agent.clock import SystemClock
 from agent.forward import Forwarder, Pace
+from agent.ladder import completed
 from agent.link import Connected, Disconnected, Link, LinkEvent, Message
 from agent.orders import NO_ORDERS, LoadProbe, Orders, PlanFile, fingerprint_of, read_orders
 from agent.schedule import Schedule
@@ -24,6 +27,7 @@ from contract.batch import ContractError, encode_batch
 from contract.messages import Goodbye, State, decode_ack, encode_small
 from contract.moment import Clock, Moment
 from contract.reading import Record
+from contract.rung import Rung
 from contract.settings import SettingsError
 from contract.spool import Spool
 
@@ -63,6 +67,8 @@ class Agent:
         self._vigil = Vigil()
         self._background: set[asyncio.Task[None]] = set()
         self._is_connected = False
+        self._lost_at = Rung.NONE
+        """The step at which the last try to connect ended; NONE while connected."""
 
     async def run(self) -> int:
         """Measure and send until `stop`; the exit code for the service manager."""
@@ -217,6 +223,8 @@ class Agent:
         try:
             name, probe = orders.plan.jobs[place].probe, orders.probes[place]
             taken = await take_reading(name, probe, self._clock)
+            if name in _WHILE_CUT_OFF:
+                taken = msgspec.structs.replace(taken, reading=completed(taken.reading, self._lost_at))
             if orders is self._orders:  # else the plan changed meanwhile, and this answers an old question
                 self._tray.append(taken)
                 if urgent := urgent_values(probe):
@@ -260,9 +268,11 @@ class Agent:
         match event:
             case Connected():
                 log.info("connected to %s:%d", self._settings.broker.host, self._settings.broker.port)
+                self._lost_at = Rung.NONE
                 self._do(self._on_disk(self._hear_link, self._clock.now()))
             case Disconnected(reason, rung):
                 log.warning("not connected (%s): %s", rung.name, reason)
+                self._lost_at = rung
                 self._do(self._on_disk(self._hear_link, None))
             case Message("ack", payload):
                 self._do(self._on_disk(self._hear_ack, payload))

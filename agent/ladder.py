@@ -7,6 +7,9 @@ server may be down while the rest of the country is there.
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+import msgspec
+
+from contract.reading import Reading
 from contract.rung import Rung
 
 OUTSIDE: Final = (Rung.NATIONAL, Rung.INTERNATIONAL, Rung.LESSON, Rung.COLLECTOR_TCP)
@@ -58,3 +61,12 @@ def is_cut(steps: Iterable[Step]) -> bool:
     """Whether the way ends before the names: what lies behind could only time out."""
     failed = first_failed(steps)
     return failed is not None and failed.rung <= Rung.NATIONAL
+
+
+def completed(reading: Reading, lost_at: Rung) -> Reading:
+    """A walk on which nothing failed, with what the agent's own connection failed at: only it knows whom to believe,
+    and whether the broker takes it.
+    """
+    if not lost_at or reading.values.get("failed_rung_code") != Rung.NONE:
+        return reading
+    return msgspec.structs.replace(reading, values=reading.values | {"failed_rung_code": int(lost_at)})
