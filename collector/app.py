@@ -16,15 +16,17 @@ from typing import Final
 
 from collector.alerting.decide import Notice
 from collector.alerting.health import BEHIND_AFTER_S, STUCK_AFTER_S, Daily, Health, Look, Trouble
-from collector.alerting.incident import OWN, Change, Incident, Incidents, Policy
-from collector.alerting.letter import RoomFacts, Today, compose, compose_daily
+from collector.alerting.incident import OWN, Change, Incidents, Policy
+from collector.alerting.letter import RoomFacts, Today, compose_daily
 from collector.alerting.told import Told
 from collector.authority import Authority
 from collector.broker import EmbeddedBroker, server_context
 from collector.cases import Cases
 from collector.database import DatabaseRefused, Engine, open_database, sqlite_url
+from collector.desk import Desk
 from collector.inlet import Arrival, BrokerAccess, Inlet
 from collector.mail import Mailer
+from collector.outages import Outage, Outages
 from collector.outbox import Outbox
 from collector.pipeline import Pipeline, gather
 from collector.plans import Completion, Reach, WrittenPlan, load_plans, plan_for, stamp
@@ -56,7 +58,6 @@ _STEP_S: Final = 2.0
 """From here on a jump of our own wall clock is a step, and no slewing."""
 _STEP_TOLD_S: Final = 900.0
 """So long a step of our own clock stays a trouble, to be long enough for one."""
-_PAST_LOOKED_AT: Final = 100
 _OF_ONE_AGENT: Final = frozenset({"agent_cloned", "agent_floods"})
 """Problems for the pages, of which operators are told by agent."""
 _OURS: Final = frozenset({"clock_stepped", "sink_behind", "mail_stuck", "mail_unproven", "no_operators"})
@@ -97,6 +98,7 @@ class Collector:
             Reach(settings.agents.host, settings.reflector.port),
         )
         self._unsaved: list[Change] = []
+        self._unsaved_outages: dict[str, Outage] = {}
         self._stepped = (0.0, float("-inf"))  # by how much our own clock was last set, and when by the other one
         self._fed_s = self._clock.now().mono_s  # when the sinks last took everything, by that clock
         self._stopping = threading.Event()
@@ -107,6 +109,13 @@ class Collector:
         self._view = self._registry.view()
         self._outbox = Outbox(self._engine)
         self._cases = Cases(self._engine)
+        self._desk = Desk(
+            self._outbox,
+            self._cases,
+            facts_of=self._facts_of,
+            sender=settings.mail.sender,
+            base_url=settings.web.base_url,
+        )
         self._journal, self._journal_problem = open_journal(
             self._folder / "journal.db", self._wall_s(), max_bytes=settings.journal_max_bytes
         )
@@ -239,6 +248,7 @@ class Collector:
             incidents=Incidents(policy_of(alerts), [one for one in known if one.room not in OWN]),
             told=told,
             silent_after_s=alerts.silent_after_s,
+            outages=Outages(self._cases.unsettled_outages(self._wall_s())),
         )
         return Pipeline(
             journal=self._journal,
@@ -302,25 +312,28 @@ class Collector:
         """Steps 10 to 12 of the line meet the disk here: incidents and letters are stored before anything is sent."""
         watch = self._pipeline.watch
         look = self._look_at_ourselves(now)
+        self._desk.owe(review.notices, watch.told, now)
+        self._desk.owe(look.notices, self._health.told, now)
         self._unsaved += (*review.changes, *look.changes)
         try:
             if self._unsaved:
                 self._cases.save(self._unsaved)
                 self._unsaved.clear()
-            for notice in review.notices:
-                self._write_letter(notice, now, watch.told)
-            for notice in look.notices:
-                self._write_letter(notice, now, self._health.told)
-            for daily in look.dailies:
+            self._unsaved_outages |= {one.outage: one for one in review.outages}
+            if self._unsaved_outages:
+                self._cases.save_outages(self._unsaved_outages.values())
+                self._unsaved_outages.clear()
+            if self._desk.write(now):
+                self._mailer.wake()
+            for daily in () if self._pipeline.doubt(now).is_settling else look.dailies:
                 self._write_daily(daily, review, look, now)
+                self._mailer.wake()
         except DatabaseRefused:
-            # Neither is forgotten: changes wait here, and a letter that told does not know of is decided again.
+            # Nothing is forgotten: changes and letters wait here.
             log.exception("incidents or letters cannot be stored")
             self._pipeline.problems.add("database_refuses")
         else:
             self._pipeline.problems.discard("database_refuses")
-        if review.notices or look.notices or look.dailies:
-            self._mailer.wake()
         news = self._outbox.news()
         watch.told.update(news)
         self._health.told.update(news)
@@ -331,7 +344,7 @@ class Collector:
             post=self._outbox,
             feeders=self._feeders,
             journal=self._journal,
-            changed=[change.incident.room for change in review.changes],
+            changed=[*(change.incident.room for change in review.changes), *(one.room for one in review.outages)],
             mail_proved_s=self._health.proof(now).proved_s,
         )
 
@@ -387,37 +400,14 @@ class Collector:
         self._outbox.put(daily, message, now)
         self._health.told.queue(daily, now)
 
-    def _unsent_before(self, notice: Notice) -> list[Incident]:
-        """Incidents of the same room of which the person should know and does not, since no letter left."""
-        if not self._outbox.waiting_count():
-            return []
-        past = self._cases.recent(notice.incident.room, _PAST_LOOKED_AT)
-        others = [one for one in reversed(past) if one.opened_s < notice.incident.opened_s]
-        untold = self._outbox.untold([one.incident for one in others], notice.recipient.address)
-        return [one for one in others if one.incident in untold]
-
-    def _write_letter(self, notice: Notice, now: float, told: Told) -> None:
-        watch = self._pipeline.watch
-        room = self._view.rooms.get(notice.incident.room)
-        earlier = self._unsent_before(notice)
-        facts = RoomFacts(
-            room=notice.incident.room,
-            name=room.name if room else notice.incident.room,
+    def _facts_of(self, name: str) -> RoomFacts:
+        room = self._view.rooms.get(name)
+        return RoomFacts(
+            room=name,
+            name=room.name if room else name,
             place=room.place if room else (),
-            contacts=watch.recipients_of(notice.incident.room),
+            contacts=self._pipeline.watch.recipients_of(name),
         )
-        message = compose(
-            notice,
-            facts,
-            notice.recipient.language,
-            sender=self._settings.mail.sender,
-            now=now,
-            base_url=self._settings.web.base_url,
-            is_first=all(one.sent_s is None for one in told.of(notice.incident.incident, notice.recipient.address)),
-            earlier=earlier,
-        )
-        self._outbox.put(notice, message, now, instead_of=[one.incident for one in earlier])
-        told.queue(notice, now)
 
     def _publish_plans(self) -> None:
         """Leave every agent the plan of its room; again after each connect, since the broker remembers nothing."""

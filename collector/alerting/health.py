@@ -134,12 +134,14 @@ class Health:
             incidents = self._incidents[name]
             changes += incidents.observe(verdict, now)
             people = {name: self.operators}
-            notices += decide(incidents, self.told, self._policies[name], now, people)
+            decided = decide(incidents, self.told, self._policies[name], now, people)
+            notices += (one for one in decided if one.reason is Reason.ENDED or _can_be_told(one.incident))
+            notices += self._ends_of_silence(incidents.ended)
         kept = {one.incident for each in self._incidents.values() for one in (*each.ended, *each.open.values())}
         self.told.keep_only(kept | {DAILY})
         return Look(
             changes=tuple(changes),
-            notices=tuple(notice for notice in notices if notice.reason is Reason.ENDED or _can_be_told(notice)),
+            notices=tuple(notices),
             dailies=tuple(self._dailies(now)),
             findings=tuple(findings),
         )
@@ -176,6 +178,13 @@ class Health:
         level = worst(one.level for one in findings) if findings else Level.FIT
         return Verdict(room=name, level=level, findings=tuple(findings), since_s=now, judged_s=now, profile="")
 
+    def _ends_of_silence(self, ended: Iterable[Incident]) -> Iterable[Notice]:
+        """The only letters about what no letter could tell of while it lasted."""
+        for incident in ended:
+            for operator in () if _can_be_told(incident) else self.operators:
+                if not any(self.told.of(incident.incident, operator.address)):
+                    yield Notice(incident=incident, reason=Reason.ENDED, level=incident.worst, recipient=operator)
+
     def _dailies(self, now: float) -> Iterable[Daily]:
         """Those of the latest day that are not written yet; also at a first start, which proves mail at once."""
         day = dt.datetime.fromtimestamp(self._slot_s(now), ZONE).date().isoformat()
@@ -191,5 +200,5 @@ class Health:
         return (slot if slot <= here else slot - dt.timedelta(days=1)).timestamp()
 
 
-def _can_be_told(notice: Notice) -> bool:
-    return any(one.code not in _MAIL_ITSELF for one in notice.incident.findings)
+def _can_be_told(incident: Incident) -> bool:
+    return any(one.code not in _MAIL_ITSELF for one in incident.findings)

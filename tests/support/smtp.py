@@ -17,11 +17,14 @@ from tests.support.ports import LOOPBACK, free_port
 
 
 class Misdeed(enum.Enum):
-    """What a relay does in place of an answer. LATE_DROP: takes the letter, then closes without having said so."""
+    """What a relay does in place of an answer. LATE_DROP: takes the letter, then closes without having said so;
+    LATE_HANG: takes it, and says nothing.
+    """
 
     DROP = enum.auto()
     LATE_DROP = enum.auto()
     HANG = enum.auto()
+    LATE_HANG = enum.auto()
 
 
 class Delivered(NamedTuple):
@@ -110,7 +113,9 @@ class Relay:
     async def handle_DATA(self, server: "_Session", _session: Session, envelope: Envelope) -> str:  # noqa: N802 - its name
         """A letter is here in full."""
         planned = self.script["DOT"].popleft() if self.script["DOT"] else "250 2.0.0 taken"
-        is_taken = planned is Misdeed.LATE_DROP or (isinstance(planned, str) and planned.startswith("250"))
+        is_taken = planned in (Misdeed.LATE_DROP, Misdeed.LATE_HANG) or (
+            isinstance(planned, str) and planned.startswith("250")
+        )
         if is_taken:
             assert isinstance(envelope.content, bytes)
             self.letters.append(Delivered(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.content))
@@ -146,7 +151,7 @@ class _Session(SMTP):
             self.transport.abort()
 
     async def misbehave(self, how: Misdeed) -> None:
-        if how is Misdeed.HANG:
+        if how in (Misdeed.HANG, Misdeed.LATE_HANG):
             self._relay.hangs.set()
             await asyncio.Event().wait()
         self.abort()

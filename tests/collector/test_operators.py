@@ -1,0 +1,64 @@
+"""The collector tells its operators about itself: real broker, real relay, the real program."""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from collector.database import open_database, sqlite_url
+from collector.registry import Registry
+from tests.support.collector import QUICK, RunningCollector, StartCollector
+from tests.support.mosquitto import StartMosquitto
+from tests.support.smtp import Delivered, Relay, StartRelay
+
+OPERATOR: Final = "kien@sogd.example.vn"
+
+
+def one_room(folder: Path) -> None:
+    engine = open_database(sqlite_url(folder / "collector.db"))
+    registry = Registry(engine)
+    registry.add_room("dong-van-01", name="Phòng 1", province="Hà Giang", school="THCS Đồng Văn")
+    registry.set_contact("dong-van-01", time.time(), name="Lan", address="lan@example.vn", language="vi")
+    registry.add_agent("dongvan-pc1", "dong-van-01", time.time())
+    engine.dispose()
+
+
+def settings(relay: Relay, broker_port: int, *, operators: str = f'["Kiên <{OPERATOR}>"]') -> str:
+    return (
+        f'[broker]\nmode = "mqtt"\nhost = "127.0.0.1"\nport = {broker_port}\n'
+        f'[mail]\nmode = "smtp"\nhost = "{relay.host}"\nport = {relay.port}\nsecurity = "none"\n'
+        'sender = "Sẵn Sàng <sansang@example.vn>"\nbounces_to = "thu-tra-lai@sogd.example.vn"\n'
+        f"[operators]\nmail = {operators}\n"
+        f"{QUICK}"
+    )
+
+
+def reasons(letters: list[Delivered]) -> list[str]:
+    return [one.message["X-Sansang-Reason"] for one in letters]
+
+
+def await_letters(centre: RunningCollector, relay: Relay, count: int) -> list[Delivered]:
+    centre.wait_for(lambda: len(relay.letters) >= count)
+    return relay.letters[:count]
+
+
+def test_a_lost_broker_is_told_to_the_operators_once_and_so_is_its_return(
+    collector: StartCollector, mosquitto: StartMosquitto, mail_relay: StartRelay
+) -> None:
+    broker, relay = mosquitto(), mail_relay()
+    centre = collector(settings(relay, broker.port), prepare=one_room)
+    (daily,) = await_letters(centre, relay, 1)
+    assert (daily.to, daily.message["X-Sansang-Reason"]) == ((OPERATOR,), "daily")
+    assert daily.sender == "thu-tra-lai@sogd.example.vn", "a bounce reaches a person"
+    centre.wait_for(lambda: centre.figure("sansang_mail_proven_bool") == 1)
+    assert centre.figure("sansang_mail_proof_age_seconds") < 600
+    broker.program.kill()
+    _, lost = await_letters(centre, relay, 2)
+    centre.wait_for(lambda: centre.figure("sansang_problems") == 1)
+    broker.program.start()
+    _, _, back = await_letters(centre, relay, 3)
+    centre.wait_for(lambda: centre.figure("sansang_problems") == 0)
+    centre.wait_for(lambda: centre.figure("sansang_outbox_waiting") == 0)
+    assert reasons(relay.letters) == ["daily", "opened", "ended"]
+    assert {one.to for one in relay.letters} == {(OPERATOR,)}, "no mail about a room"
+    assert lost.message["Subject"].startswith("[Sẵn Sàng] Trung tâm giám sát: KHÔNG làm được việc")
+    assert back.message["In-Reply-To"] == lost.message["Message-ID"]
