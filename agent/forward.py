@@ -4,6 +4,7 @@ A broker's ack means nothing here. A record counts as delivered when the collect
 (docs/protocol.md, "Delivery"). `Forwarder` is sans-IO: rows and acks in, packets out, `now` by argument.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from typing import Annotated, Final, Protocol
@@ -20,6 +21,8 @@ BATCH_ROOM_BYTES: Final = 16 * 1024
 """Records for one batch, each packed alone. More in a batch saves little (4 % of the bytes), and a live record waits
 for what is in flight before it: four batches are 11 s of a line of 32 kbit/s at the worst."""
 LIVE_MAX_COUNT: Final = 10
+LIVE_AGE_S: Final = 60.0
+"""What was taken so long ago at most, and may be lost with a connection, is sent again before the backlog."""
 BACKLOG_MAX_COUNT: Final = 240
 FIRST_RESEND_S: Final = 20.0
 LONGEST_RESEND_S: Final = 900.0
@@ -81,7 +84,7 @@ class _Lane:
         self.in_doubt = False  # a collector started anew may have forgotten it: its last record asks
         self.sent_upto = rows.acked_upto  # everything up to here is acknowledged, or sent
         self.newest_sent = rows.next_seq - 1  # the highest number ever sent as the newest: what lies below is backlog
-        self.ahead: set[int] = set()  # sent as the newest, above sent_upto
+        self.ahead: dict[int, float] = {}  # sent as the newest, above sent_upto, and when it was taken
         self.unanswered: list[int] = []  # last numbers of backlog batches in flight
         self.asked: tuple[int, float] | None = None  # a number sent, and when: for the round trip
         self.owed_since_mono_s: float | None = None  # since when an answer, or progress, is due
@@ -97,10 +100,11 @@ class _Lane:
         """How many backlog batches may be unacknowledged: what was met with silence is not sent four at a time."""
         return 1 if self.silences_count else _WINDOW_BATCHES
 
-    def start_over(self) -> None:
+    def start_over(self, now: Moment) -> None:
         """Send again from the first unacknowledged record on, the newest before all."""
         self.sent_upto = self.acked_upto
-        self.newest_sent = min(self.newest_sent, self.rows.next_seq - 2)
+        young = (seq for seq, taken_mono_s in self.ahead.items() if now.mono_s - taken_mono_s < LIVE_AGE_S)
+        self.newest_sent = min(self.newest_sent, self.rows.next_seq - 2, min(young, default=self.rows.next_seq) - 1)
         self.ahead.clear()
         self.unanswered.clear()
         self.asked = self.owed_since_mono_s = None
@@ -116,7 +120,7 @@ class _Lane:
         """The oldest record not yet sent on this connection; the newest ones sent meanwhile are passed over."""
         first = max(self.sent_upto + 1, self.rows.low)
         while first in self.ahead:
-            self.ahead.discard(first)
+            del self.ahead[first]
             self.sent_upto = first
             first += 1
         return first
@@ -141,7 +145,7 @@ class _Lane:
             if self.asked is not None and upto >= self.asked[0]:
                 round_trip_s, self.asked = now.mono_s - self.asked[1], None
             self.sent_upto = max(self.sent_upto, upto)
-            self.ahead = {seq for seq in self.ahead if seq > self.sent_upto}
+            self.ahead = {seq: at_s for seq, at_s in self.ahead.items() if seq > self.sent_upto}
             self.unanswered = [last for last in self.unanswered if last > upto]
         self.first_unsent()  # what was sent ahead, and has no gap before it any more, must show in the next ack
         if self.sent_upto <= self.acked_upto:
@@ -182,7 +186,7 @@ class Forwarder:
         self._allowance_mono_s = now.mono_s
         for lane in self._lanes:
             lane.be_patient()
-            lane.start_over()
+            lane.start_over(now)
 
     def disconnected(self) -> None:
         """The link is down; nothing is sent until it is up again."""
@@ -196,7 +200,7 @@ class Forwarder:
             return
         self._answered = True
         self._unheard_since_mono_s = None
-        self._doubt_others(lane, ack.generation)
+        self._doubt_others(lane, ack.generation, now)
         lane.in_doubt = False
         upto = min(ack.upto, lane.rows.next_seq - 1)
         forgot = ack.generation != lane.generation and upto < lane.rows.acked_upto
@@ -205,12 +209,12 @@ class Forwarder:
             lane.rows.acknowledge(upto, mono_s=now.mono_s)
         lane.generation = ack.generation
         if forgot:
-            lane.start_over()
+            lane.start_over(now)
         round_trip_s = lane.heard(upto, now, progressed=progressed)
         if round_trip_s is not None:
             self._round_trip_s = round_trip_s
 
-    def _doubt_others(self, heard: _Lane, generation: str) -> None:
+    def _doubt_others(self, heard: _Lane, generation: str, now: Moment) -> None:
         """A collector new to us speaks: has it forgotten what an earlier one acknowledged of other epochs?"""
         if generation in self._generations:
             return
@@ -218,7 +222,7 @@ class Forwarder:
         for lane in self._lanes[:-1]:  # the present one hears by itself, with its next record
             if lane is not heard:
                 lane.in_doubt = True
-                lane.start_over()
+                lane.start_over(now)
 
     def is_deaf(self, now: Moment) -> bool:
         """Whether the link is up and yet nothing came back for half an hour: something is stuck, start afresh."""
@@ -280,7 +284,7 @@ class Forwarder:
         # Full jitter, so that a province whose power returned does not resend in step.
         lane.patience_s = self._chance.uniform(FIRST_RESEND_S, ceiling_s)
         self._answered = False
-        lane.start_over()
+        lane.start_over(now)
 
     def _newest(self, lane: _Lane, now: Moment) -> Batch | None:
         if not lane.has_newer():
@@ -295,7 +299,7 @@ class Forwarder:
         if batch.first == max(lane.sent_upto + 1, batch.low):
             lane.sent_upto = batch.last
         else:
-            lane.ahead.update(range(batch.first, batch.last + 1))
+            lane.ahead.update(enumerate((_taken_mono_s(record, now) for record in batch.records), batch.first))
         return batch
 
     def _backlog_lane(self) -> _Lane | None:
@@ -346,3 +350,8 @@ class Forwarder:
             dropped_count=lane.rows.dropped_count,
             records=tuple(record for _, record in rows),
         )
+
+
+def _taken_mono_s(record: Record, now: Moment) -> float:
+    """When it was taken by this boot's clock; of an earlier boot nobody knows how long it is over."""
+    return record.taken.mono_s if record.taken.boot == now.boot else -math.inf

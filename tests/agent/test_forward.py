@@ -342,6 +342,27 @@ def test_what_is_met_with_silence_is_not_sent_again_four_batches_at_a_time() -> 
     assert len(desk.send()) == 1
 
 
+def test_what_a_black_hole_swallowed_comes_before_the_backlog_when_it_is_young() -> None:
+    desk = Desk(stored=1000, backlog_bps=16_000.0)
+    desk.mono_s += 60.0
+    desk.connect()
+    desk.send()
+    desk.ack(0)
+    swallowed = []
+    for _ in range(4):
+        desk.mono_s += 15.0
+        swallowed.append(desk.store())
+        assert desk.send()[0][1] == swallowed[-1]
+    desk.forwarder.disconnected()
+    desk.mono_s += 12.0
+    desk.connect()
+    assert desk.send() == [(swallowed[0], swallowed[-1])]
+    desk.forwarder.disconnected()
+    desk.mono_s += 120.0
+    desk.connect()
+    assert desk.send() == [(swallowed[-1], swallowed[-1])], "by now they are history"
+
+
 def test_a_new_connection_sends_again_what_the_last_one_left_unacknowledged() -> None:
     desk = Desk()
     desk.connect()
