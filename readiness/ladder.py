@@ -1,11 +1,15 @@
 """The way from the room to its lesson, rung by rung: the first that is broken is the cause, and hides what follows.
 
-network card -> address -> gateway -> provider -> national -> international -> name resolution -> lesson
+network card -> address -> gateway -> provider -> national -> international -> names, pages, packets -> lesson
+
+Two things tell: the targets of single probes, and what the `link` probe concluded from a walk of its own. The targets
+come first, since they are the lesson's; the walk speaks where they say nothing, and of what only it can see.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
+from contract.rung import Rung
 from readiness.codes import Code
 from readiness.evidence import Evidence, Fate, Life, any_of, finding
 from readiness.verdict import Finding, Level
@@ -19,20 +23,85 @@ LOCAL_CAUSES: Final = frozenset({Code.NIC_DOWN, Code.NO_ADDRESS, Code.LAN_DOWN})
 """Causes that take the room's other devices with them."""
 CUTS: Final = LOCAL_CAUSES | {Code.GATEWAY_DOWN, Code.ISP_DOWN, Code.NO_INTERNET}
 """Causes that leave nothing to say of the quality of the way."""
+_SPOILS: Final = {
+    Rung.PORTAL: (Code.CAPTIVE_PORTAL, "gateway"),
+    Rung.DNS_LIES: (Code.DNS_LIES, "dns"),
+    Rung.MTU: (Code.MTU_HOLE, "gateway"),
+}
+"""What only a walk can see: something answers, and it is the wrong thing."""
 
 
 def climb(evidence: Evidence) -> Iterator[Finding]:
     """What breaks the way: nothing, or the first broken rung, or the lesson's own faults."""
     passes = any_of(evidence.of_role(*_WITNESSES), Fate.ALIVE, Fate.REFUSES)
-    local = None if passes else _inside(evidence)
-    if local is not None:
-        yield local
+    walked = _walked(evidence)
+    if not passes:
+        cut = _inside(evidence) or _outside(evidence) or _cut_by(evidence, walked)
+        if cut is not None:
+            yield cut
+            return
+    if walked is not None and walked.rung in _SPOILS:
+        yield _spoilt(evidence, walked)
         return
-    outside = None if passes else _outside(evidence)
-    if outside is not None:
-        yield outside
+    found = list(_at_the_end(evidence))
+    yield from found
+    if walked is not None and not found:
+        yield from _end_by(evidence, walked)
+
+
+class _Walk(NamedTuple):
+    """Which rung a walk found broken, and since when."""
+
+    rung: Rung
+    since_s: float
+
+
+def _walked(evidence: Evidence) -> _Walk | None:
+    """The rung that the latest walks agree on; None when they found nothing, or not for long enough."""
+    for sight, windows in evidence.of_probe("link"):
+        for rung in Rung:
+            since_s = evidence.has_stood_since(sight, windows, "failed_rung_code", rung) if rung else None
+            if since_s is not None:
+                return _Walk(rung, since_s)
+    return None
+
+
+def _cut_by(evidence: Evidence, walked: _Walk | None) -> Finding | None:
+    """A walk that ended before the lesson, where no target tells of it."""
+    if walked is None:
+        return None
+    causes = {
+        Rung.NIC: (Code.NIC_DOWN, "pc"),
+        Rung.ADDRESS: (Code.NO_ADDRESS, "pc"),
+        Rung.GATEWAY: (Code.GATEWAY_DOWN if _lan_lives(evidence) else Code.LAN_DOWN, "gateway"),
+        Rung.ISP: (Code.ISP_DOWN, "isp"),
+        Rung.NATIONAL: (Code.NO_INTERNET, "national"),
+    }
+    if walked.rung not in causes:
+        return None
+    code, target = causes[walked.rung]
+    return finding(code, Level.UNFIT, target, walked.since_s)
+
+
+def _spoilt(evidence: Evidence, walked: _Walk) -> Finding:
+    """A portal stops every lesson; lies and holes stop those that they hit."""
+    code, target = _SPOILS[walked.rung]
+    lessons = evidence.of_role("lesson")
+    is_hit = walked.rung is Rung.PORTAL or any_of(lessons, Fate.LOST, Fate.NAMELESS, Fate.REFUSES)
+    return finding(code, Level.UNFIT if is_hit else Level.DEGRADED, target, walked.since_s)
+
+
+def _end_by(evidence: Evidence, walked: _Walk) -> Iterator[Finding]:
+    """What a walk found behind the provider, where the lesson's own probes have nothing to say."""
+    if any_of(evidence.of_role("lesson"), Fate.ALIVE):
         return
-    yield from _at_the_end(evidence)
+    if walked.rung is Rung.DNS:
+        level = Level.UNFIT if evidence.profile.needs_dns else Level.DEGRADED
+        yield finding(Code.DNS_FAILS, level, "dns", walked.since_s)
+    elif walked.rung is Rung.INTERNATIONAL:
+        yield finding(Code.INTERNATIONAL_DOWN, Level.DEGRADED, "international", walked.since_s)
+    elif walked.rung is Rung.LESSON:
+        yield finding(Code.LESSON_UNREACHABLE, Level.UNFIT, "lesson", walked.since_s)
 
 
 def _inside(evidence: Evidence) -> Finding | None:
@@ -47,9 +116,14 @@ def _inside(evidence: Evidence) -> Finding | None:
     lost = _first_lost(gateways)
     if lost is None:
         return None
+    code = Code.GATEWAY_DOWN if _lan_lives(evidence) else Code.LAN_DOWN
+    return finding(code, Level.UNFIT, lost.target, lost.since_s)
+
+
+def _lan_lives(evidence: Evidence) -> bool:
+    """Whether anything in the school's own network answers."""
     neighbours = [life for life in evidence.lives.values() if life.role not in (*_WITNESSES, "gateway", "dns", "pc")]
-    lan_lives = any(life.over_network and life.fate in (Fate.ALIVE, Fate.REFUSES) for life in neighbours)
-    return finding(Code.GATEWAY_DOWN if lan_lives else Code.LAN_DOWN, Level.UNFIT, lost.target, lost.since_s)
+    return any(life.over_network and life.fate in (Fate.ALIVE, Fate.REFUSES) for life in neighbours)
 
 
 def _outside(evidence: Evidence) -> Finding | None:

@@ -183,6 +183,7 @@ RECOGNITION: Final = "recognition_code"
 IN_CALL: Final = "call_active_bool"
 _SPECIAL_VALUES: Final = {
     "host": ("nic_up_bool", "address_link_local_bool"),
+    "link": ("failed_rung_code",),
     "stamp": ("sent_count", "received_count"),
     "device": (RECOGNITION, IN_CALL, *(f"{name}{STATUS}" for part in PARTS for name in part.names())),
     "power": ("on_battery_bool", "low_battery_bool", "battery_replace_bool", "battery_runtime_s"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from contract.outcome import Outcome
 from contract.reading import Reading
+from contract.rung import Rung
 from readiness.judge import judge
 from readiness.profile import Profile, default_profiles
 from readiness.state import RoomState
@@ -37,6 +38,10 @@ def tcp(target: str) -> Reading:
 
 def dns() -> Reading:
     return Reading(probe="dns", target="dns", values={"answer_ms": 30.0})
+
+
+def link(rung: Rung) -> Reading:
+    return Reading(probe="link", target="pc", values={"failed_rung_code": rung.value})
 
 
 def host(**changed: float) -> Reading:
