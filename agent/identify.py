@@ -32,7 +32,8 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
     identity = seen.identity
     if identity is None:
         code = "identify.silent" if seen.recognition is Recognition.SILENT else "identify.alive"
-        yield say(code, language, address=address, by=seen.alive_by)
+        ways = ", ".join("SNMP" if way == "snmp" else way for way in seen.silent_to)
+        yield say(code, language, address=address, by=seen.alive_by, ways=ways)
         return
     if identity.kind:
         family = say(f"family.{identity.family}", language)

@@ -9,7 +9,7 @@ class Recognition(enum.IntEnum):
 
     RECOGNISED = 0
     UNIDENTIFIED = 1  # it is there, and no kind of ours knows it, or none was asked for
-    SILENT = 2  # it is there, and does not answer SNMP
+    SILENT = 2  # it is there, and does not answer what it is asked: by SNMP, by its own protocol
 
 
 class State(enum.IntEnum):

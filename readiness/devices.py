@@ -148,7 +148,7 @@ def _latest(sight: Sight, windows: list[Window], value: str) -> int | None:
 
 
 def silent_to_snmp(evidence: Evidence) -> Iterator[Finding]:
-    """Devices that answer, but not to SNMP: their faults cannot be seen. Never taken for lost."""
+    """Devices that are there and do not answer what they are asked: their faults cannot be seen. Never taken for lost."""
     for sight, windows in evidence.of_probe("snmp"):
         if (
             sight.role not in evidence.profile.devices
@@ -161,7 +161,7 @@ def silent_to_snmp(evidence: Evidence) -> Iterator[Finding]:
     for sight, windows in evidence.of_probe("device"):
         since_s = evidence.has_stood_since(sight, windows, RECOGNITION, Recognition.SILENT)
         if since_s is not None and sight.role in evidence.profile.devices:
-            yield finding(Code.SNMP_SILENT, Level.DEGRADED, sight.target, since_s)
+            yield finding(Code.DEVICE_SILENT, Level.DEGRADED, sight.target, since_s)
 
 
 def _code_of(life: Life) -> Code:

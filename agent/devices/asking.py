@@ -28,6 +28,8 @@ class Seen(NamedTuple):
     told: Told = Told()
     alive_by: str = ""
     """How it was seen to be there."""
+    silent_to: tuple[str, ...] = ()
+    """What it was asked by in vain, when nothing else brought an answer."""
     response_s: float | None = None
     """From the first question to its answer."""
 
@@ -40,25 +42,13 @@ async def look(
     Raises ProbeFailed: when it is not there, denies access, or stops amid its answers (BROKEN, with what it said
     before, since it is there all the same).
     """
-    began_s = stopwatch()
-    silence: ProbeFailed | None = None
-    response_s: float | None = None
-    if device.snmp is not None:
-        try:
-            system = await device.snmp.get(_SYSTEM)
-            response_s = stopwatch() - began_s
-            device = msgspec.structs.replace(device, system=system)
-        except ProbeFailed as failure:
-            silence = failure
-            device = msgspec.structs.replace(device, snmp=None)
-    asked = _Asked(device)
+    asked = _Asked(device, ports, stopwatch)
     try:
+        await asked.greet()
         found = await asked.find(kinds, is_known=is_known)
         if found is None:
-            return await _unfound(asked, silence, response_s, ports)
+            return await asked.at_least(kinds)
         kind, identity = found
-        if response_s is None:
-            response_s = stopwatch() - began_s
         told = await kind.ask(asked.device)
     except ProbeFailed as failure:
         if asked.is_silent:
@@ -66,8 +56,10 @@ async def look(
         # It has answered, so that its silence now must not read as its absence.
         outcome = Outcome.BROKEN if failure.outcome is Outcome.TIMEOUT else failure.outcome
         raise ProbeFailed(outcome, failure.detail, failure.values | uptime(asked.device.system)) from None
+    finally:
+        await asked.close()
     told = merged(told, Told(figures=uptime(asked.device.system)))
-    return Seen(Recognition.RECOGNISED, identity, asked.description, told, kind.way, response_s)
+    return Seen(Recognition.RECOGNISED, identity, asked.description, told, kind.way, response_s=asked.response_s)
 
 
 _Found = tuple[Kind, Identity] | None
@@ -76,23 +68,65 @@ _Found = tuple[Kind, Identity] | None
 class _Asked:
     """A device in the course of being asked: what it has said by now."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, ports: Sequence[int], stopwatch: Callable[[], float]) -> None:
         self.device = device
-        self.is_silent = device.snmp is None
-        self.denial: ProbeFailed | None = None
+        self.is_silent = True
+        self.response_s: float | None = None
+        self._began_s = stopwatch()
+        self._stopwatch = stopwatch
+        self._ports = ports
+        self._floor: asyncio.Task[str] | None = None
+        self._silence: ProbeFailed | None = None
+        self._denial: ProbeFailed | None = None
 
     @property
     def description(self) -> str:
+        """In its own words."""
         return text(self.device.system.get(DESCRIPTION))
+
+    def _has_answered(self) -> None:
+        self.is_silent = False
+        if self.response_s is None:
+            self.response_s = self._stopwatch() - self._began_s
+
+    async def greet(self) -> None:
+        """Ask for the system group, if by SNMP at all. What is silent to the first request is meanwhile looked for by
+        other ways, so that a dead device is known to be dead as soon as SNMP has given it up.
+        """
+        if self.device.snmp is None:
+            return
+        asking = asyncio.ensure_future(self.device.snmp.get(_SYSTEM))
+        try:
+            done, _ = await asyncio.wait({asking}, timeout=self.device.timeout_s)
+            if not done:
+                self._look_for_it()
+            system = await asking
+        except ProbeFailed as failure:
+            self._silence = failure
+            self.device = msgspec.structs.replace(self.device, snmp=None)
+        else:
+            self._has_answered()
+            self.device = msgspec.structs.replace(self.device, system=system)
+        finally:
+            asking.cancel()
+
+    def _look_for_it(self) -> asyncio.Task[str]:
+        if self._floor is None:
+            device = self.device
+            self._floor = asyncio.ensure_future(find_alive(device.host, device.what, device.timeout_s, self._ports))
+        return self._floor
+
+    async def close(self) -> None:
+        """Look for it no further."""
+        if self._floor is not None:
+            self._floor.cancel()
+            await asyncio.gather(self._floor, return_exceptions=True)
 
     async def find(self, kinds: Sequence[Kind], *, is_known: bool) -> _Found:
         """The kind that knows the device."""
-        has_snmp = self.device.snmp is not None
-        if is_known:
-            (kind,) = kinds
-            self.is_silent = self.is_silent and kind.way == "snmp"
-            return None if kind.way == "snmp" and not has_snmp else (kind, Identity(kind=kind.name, by="plan"))
-        tables = [kind for kind in kinds if kind.way == "snmp" and has_snmp]
+        tables = [kind for kind in kinds if kind.way == "snmp" and self.device.snmp is not None]
+        if is_known and tables:
+            return tables[0], Identity(kind=tables[0].name, by="plan")
         special = [kind for kind in tables if not kind.is_generic]
         found = await self._first(special)
         if found is None and self.device.snmp is not None:
@@ -115,11 +149,32 @@ class _Asked:
         answers = await asyncio.gather(*(_recognised(kind, self.device) for kind in kinds))
         for kind, answer in zip(kinds, answers, strict=True):
             if isinstance(answer, Identity):
-                self.is_silent = False
+                self._has_answered()
                 return kind, answer
             if isinstance(answer, ProbeFailed) and answer.outcome is Outcome.DENIED:
-                self.denial = self.denial or answer
+                self._denial = self._denial or answer
         return None
+
+    async def at_least(self, kinds: Sequence[Kind]) -> Seen:
+        """No kind knows it: what it says of itself, or else whether it is there. Raises ProbeFailed."""
+        if self.device.snmp is not None:
+            oid = self.device.system.get(OBJECT_ID)
+            by = f"sysObjectID {oid}" if isinstance(oid, str) else ""
+            return Seen(
+                Recognition.UNIDENTIFIED,
+                Identity(kind="", vendor=vendor_of(oid), by=by),
+                self.description,
+                Told(figures=uptime(self.device.system)),
+                "snmp",
+                response_s=self.response_s,
+            )
+        for failure in (self._denial, self._silence):
+            if failure is not None and failure.outcome in (Outcome.DENIED, Outcome.NO_NAME):
+                raise failure
+        alive_by = await self._look_for_it()
+        silent_to = tuple(dict.fromkeys(kind.way for kind in kinds))
+        recognition = Recognition.SILENT if silent_to else Recognition.UNIDENTIFIED
+        return Seen(recognition, alive_by=alive_by, silent_to=silent_to)
 
 
 async def _recognised(kind: Kind, device: Device) -> Identity | ProbeFailed | None:
@@ -130,22 +185,3 @@ async def _recognised(kind: Kind, device: Device) -> Identity | ProbeFailed | No
         return failure
     except TimeoutError:
         return None
-
-
-async def _unfound(asked: _Asked, silence: ProbeFailed | None, response_s: float | None, ports: Sequence[int]) -> Seen:
-    """No kind knows it. What it says of itself, or at least that it is there."""
-    device = asked.device
-    if device.snmp is not None:
-        oid = device.system.get(OBJECT_ID)
-        identity = (
-            Identity(kind="", vendor=vendor_of(oid), by=f"sysObjectID {oid}")
-            if isinstance(oid, str)
-            else Identity(kind="")
-        )
-        told = Told(figures=uptime(device.system))
-        return Seen(Recognition.UNIDENTIFIED, identity, asked.description, told, "snmp", response_s)
-    for failure in (asked.denial, silence):
-        if failure is not None and failure.outcome in (Outcome.DENIED, Outcome.NO_NAME):
-            raise failure
-    alive_by = await find_alive(device.host, device.what, device.timeout_s, ports)
-    return Seen(Recognition.UNIDENTIFIED if silence is None else Recognition.SILENT, alive_by=alive_by)

@@ -52,7 +52,7 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
             "recognition_code",
             "What is known of it: "
             + ", ".join(f"{one.value} {one.name.lower()}" for one in Recognition)
-            + " (it is there, and does not answer SNMP).",
+            + " (it is there, and does not answer SNMP, or what else it is asked by).",
         ),
         Value("response_ms", "From the first question to its answer."),
         *figure_values(),

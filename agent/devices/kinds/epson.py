@@ -13,6 +13,6 @@ KIND: Final = Table(
     root="1.3.6.1.4.1.1248.4.1",
     families=("1.3.6.1.4.1.1248.4",),
     description=r"(?i)^epson .*projector",
-    figures=(FigureAt("lamp_used_h", ".1.1.1.1.0"),),
+    figures=(FigureAt("lamp_used_h", ".1.1.1.0"),),
     readers=(ports,),
 )

@@ -1,0 +1,379 @@
+"""The device probe and `identify`, on simulated devices of our own, on recordings of real ones, and on dead ones."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from agent.clock import SystemClock
+from agent.devices.asking import Seen
+from agent.probe import ProbeFailed, Values
+from agent.probes import load_probe
+from agent.probes.device import Device
+from agent.taking import take_reading
+from contract.outcome import Outcome
+from contract.parts import STATUS, Recognition
+from contract.settings import SettingsError
+from tests.support.network import Network
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.processes import Programs
+from tests.support.snmpsim import SnmpSim, SnmpUser, edited, launch_snmpsim, own_recordings
+
+ROOT: Final = Path(__file__).parents[3]
+POLY: Final = "1.3.6.1.4.1.13885.101.1"
+AXIS: Final = "1.3.6.1.4.1.368.4.1"
+USER: Final = SnmpUser("room", "SHA256", "secret-of-auth", "AES", "secret-of-priv")
+IN_CALL: Final = {
+    f"{POLY}.4.1.1.16.1": "66|2",
+    f"{POLY}.4.1.1.17.1": "66|0",
+    f"{POLY}.4.1.1.18.1": "66|150",
+    f"{POLY}.4.1.1.20.1": "66|14",
+    f"{POLY}.4.1.1.56.1": "66|1920",
+    f"{POLY}.4.1.1.58.1": "4|Far side",
+}
+ABSENT: Final = None
+"""Expected of a value that must not be there."""
+
+
+class Devices(NamedTuple):
+    """Asks simulated devices, which are told apart by their community."""
+
+    runner: asyncio.Runner
+    port: int
+
+    def probe(self, community: str, **settings: object) -> Device:
+        given = {"target": "device", "address": LOOPBACK, "port": self.port, "community": community, **settings}
+        probe = load_probe("device", given)
+        assert isinstance(probe, Device)
+        return probe
+
+    def measure(self, community: str, **settings: object) -> Values:
+        return self.runner.run(self.probe(community, **settings).measure())
+
+    def look(self, community: str, **settings: object) -> Seen:
+        return self.runner.run(self.probe(community, **settings).look())
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """One loop, and so one SNMP engine, for many measurements, as in the agent."""
+    with asyncio.Runner() as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnmpSim]:
+    folder = tmp_path_factory.mktemp("devices")
+    programs = Programs(folder)
+    own = own_recordings()
+    recordings = {
+        **own,
+        "in-call": edited(own["codec"], IN_CALL),
+        "blind": edited(own["codec"], {f"{POLY}.3.6.2.1.3.2": "3", f"{POLY}.3.6.1.0": "3"}),
+        "unregistered": edited(own["codec"], {f"{POLY}.2.7.2.0": "1", f"{POLY}.2.8.3.1.2.1": "3"}),
+        "lying": edited(
+            own["camera"],
+            {f"{AXIS}.3.1.4.1.1": "-1", f"{AXIS}.3.1.3.1.1": "4|warm", f"{AXIS}.4.1.2.1": "66|4294967295"},
+        ),
+        "stranger": "1.3.6.1.2.1.1.1.0|4|A thing\n1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.1\n",
+        "odd-descr": "1.3.6.1.2.1.1.1.0|4x|fffe00\n1.3.6.1.2.1.1.2.0|4|not an object id\n",
+        "switch": edited(own["router"], {"1.3.6.1.2.1.1.2.0": "1.3.6.1.4.1.9.1.1", "1.3.6.1.2.1.1.7.0": "2|2"}),
+    }
+    yield launch_snmpsim(programs, folder, recordings, USER)
+    programs.stop_all()
+
+
+@pytest.fixture
+def devices(runner: asyncio.Runner, agent: SnmpSim) -> Devices:
+    return Devices(runner, agent.port)
+
+
+def parts_of(values: Mapping[str, float]) -> dict[str, float]:
+    return {name.removesuffix(STATUS): code for name, code in values.items() if name.endswith(STATUS)}
+
+
+def test_a_codec_tells_how_each_part_is(devices: Devices) -> None:
+    values = devices.measure("codec")
+    assert parts_of(values) == {
+        "system": 0, "camera1": 0, "camera2": 0, "microphone1": 0, "microphone2": 0, "network": 0,
+        "sip": 0, "sip_registration": 0, "h323": 0, "h323_registration": 0,
+    }  # fmt: skip
+    assert values["recognition_code"] == 0
+    assert values["uptime_s"] == pytest.approx(3600)
+    assert (values["calls_count"], values["call_active_bool"]) == (0, 0)
+    assert values["response_ms"] > 0
+    assert "call_loss_ratio" not in values
+
+
+def test_a_codec_in_a_call_tells_how_good_it_is(devices: Devices) -> None:
+    values = devices.measure("in-call")
+    assert (values["calls_count"], values["call_active_bool"]) == (1, 1)
+    quality = {name: values[name] for name in ("call_loss_ratio", "call_latency_ms", "call_jitter_ms")}
+    assert quality == pytest.approx({"call_loss_ratio": 0.02, "call_latency_ms": 150, "call_jitter_ms": 14})
+    assert values["call_received_bps"] == pytest.approx(1_920_000)
+    assert "call_sent_bps" not in values
+
+
+def test_the_failed_camera_is_named(devices: Devices) -> None:
+    parts = parts_of(devices.measure("blind"))
+    assert (parts["camera1"], parts["camera2"]) == (0, 2)
+    assert "camera3" not in parts, "the sum of both says nothing new"
+
+
+def test_what_is_not_configured_is_disabled_and_what_is_refused_has_failed(devices: Devices) -> None:
+    parts = parts_of(devices.measure("unregistered"))
+    assert (parts["h323_registration"], parts["sip_registration"], parts["sip"]) == (4, 2, 0)
+
+
+def test_a_camera_and_a_projector_tell_their_figures(devices: Devices) -> None:
+    camera = devices.measure("camera")
+    assert parts_of(camera) == {"temperature": 0, "video1": 0, "audio1": 0}
+    assert camera["temperature_celsius"] == 41
+    projector = devices.measure("projector")
+    figures = ("lamp_used_h", "if_up_bool", "if_speed_bps", "if_received_bytes_total", "if_sent_bytes_total")
+    assert [projector[name] for name in figures] == [1234, 1, 100e6, 1000, 2000]
+
+
+def test_what_a_device_cannot_mean_is_left_out(devices: Devices) -> None:
+    values = devices.measure("lying")
+    assert "temperature_celsius" not in values
+    assert parts_of(values) == {"audio1": 0}
+
+
+@pytest.mark.parametrize("version", ["1", "2c", "3"])
+def test_every_version_tells_the_same(devices: Devices, version: str) -> None:
+    login: dict[str, object] = {"version": version}
+    if version == "3":
+        login |= {"user": "room", "auth": "sha256", "auth_key": "secret-of-auth", "priv": "aes"}
+        login |= {"priv_key": "secret-of-priv", "context": "codec"}
+    seen = devices.look("codec", **login)
+    assert seen.identity is not None
+    assert (seen.identity.kind, seen.identity.model, seen.identity.firmware) == ("poly", "MadeUp X1", "4.1.0-99")
+    assert seen.told == devices.look("codec").told
+
+
+def test_a_named_kind_is_not_recognised_anew(devices: Devices) -> None:
+    seen = devices.look("codec", kind="poly")
+    assert seen.identity is not None
+    assert seen.identity.by == "plan"
+    assert seen.told == devices.look("codec").told
+
+
+@pytest.mark.parametrize("community", ["stranger", "odd-descr"])
+def test_a_device_that_nobody_knows_is_reachable_and_unidentified(devices: Devices, community: str) -> None:
+    values = devices.measure(community)
+    assert values["recognition_code"] == Recognition.UNIDENTIFIED
+    assert parts_of(values) == {}
+
+
+def test_a_switch_of_any_maker_tells_of_its_ports(devices: Devices) -> None:
+    seen = devices.look("switch")
+    assert seen.identity is not None
+    assert (seen.identity.kind, seen.identity.vendor, seen.identity.by) == ("network", "Cisco", "sysServices 2")
+    assert seen.told.figures["if_up_bool"] == 1
+
+
+def test_a_device_that_is_silent_to_snmp_is_there_all_the_same(devices: Devices) -> None:
+    seen = devices.look("unknown", timeout_s=0.3, retries=0)
+    assert (seen.recognition, seen.identity) == (Recognition.SILENT, None)
+    assert devices.measure("unknown", timeout_s=0.3, retries=0) == {"recognition_code": 2}
+
+
+def test_asked_by_ping_only_it_is_there_and_no_more(devices: Devices) -> None:
+    assert devices.measure("codec", by="ping") == {"recognition_code": 1}
+
+
+def test_a_refused_connection_is_a_sign_of_life(runner: asyncio.Runner) -> None:
+    port = free_port()
+    probe = load_probe("device", {"target": "device", "address": LOOPBACK, "by": "ping", "ports": [port]})
+    assert runner.run(probe.measure()) == {"recognition_code": 1}
+
+
+def test_wrong_keys_are_denied_and_not_silent(devices: Devices) -> None:
+    login = {"version": "3", "user": "nobody", "context": "codec", "timeout_s": 0.5}
+    with pytest.raises(ProbeFailed) as caught:
+        devices.measure("codec", **login)
+    assert caught.value.outcome is Outcome.DENIED
+
+
+def test_a_device_that_stops_amid_its_answers_is_not_taken_for_lost(runner: asyncio.Runner, agent: SnmpSim) -> None:
+    async def measure_through_a_gate() -> ProbeFailed:
+        """Two datagrams pass from the device, and then none."""
+        loop = asyncio.get_running_loop()
+        gate = _Gate(agent.port, passes=2)
+        transport, _ = await loop.create_datagram_endpoint(lambda: gate, local_addr=(LOOPBACK, 0))
+        try:
+            port = transport.get_extra_info("sockname")[1]
+            given = {"address": LOOPBACK, "port": port, "community": "codec", "timeout_s": 0.4, "retries": 0}
+            with pytest.raises(ProbeFailed) as caught:
+                await load_probe("device", {"target": "codec", **given}).measure()
+            return caught.value
+        finally:
+            transport.close()
+            gate.close()
+
+    failure = runner.run(measure_through_a_gate())
+    assert failure.outcome is Outcome.BROKEN
+    assert failure.values["uptime_s"] == pytest.approx(3600)
+
+
+class _Gate(asyncio.DatagramProtocol):
+    """Hands datagrams on to a device, and so many of its answers back."""
+
+    def __init__(self, port: int, *, passes: int) -> None:
+        self._port = port
+        self._passes = passes
+        self._behind: list[asyncio.DatagramTransport] = []
+        self._front: Any = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._front = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        task = asyncio.get_running_loop().create_task(self._hand_on(data, addr))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hand_on(self, data: bytes, addr: tuple[str, int]) -> None:
+        gate = self
+
+        class Behind(asyncio.DatagramProtocol):
+            def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+                del addr
+                gate.answer(data, back_to)
+
+        back_to = addr
+        made = await asyncio.get_running_loop().create_datagram_endpoint(Behind, remote_addr=(LOOPBACK, self._port))
+        self._behind.append(made[0])
+        made[0].sendto(data)
+
+    def answer(self, data: bytes, back_to: tuple[str, int]) -> None:
+        if self._passes:
+            self._passes -= 1
+            self._front.sendto(data, back_to)
+
+    def close(self) -> None:
+        for transport in self._behind:
+            transport.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"kind": "toaster"}, "kind: expected one of axis, "),
+        ({"by": "smoke"}, "by: expected one of auto, ping, "),
+        ({"kind": "poly", "by": "ping"}, "by: "),
+        ({"user": "x"}, "user: "),
+        ({"ports": [0]}, "ports"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, object], problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_probe("device", {"target": "codec", "address": LOOPBACK, **settings}, source="plan")
+    assert str(caught.value).startswith(f"plan: {problem}")
+
+
+def test_without_snmp_in_the_plan_pysnmp_is_not_loaded() -> None:
+    code = (
+        "import asyncio, sys\nfrom agent.probes import load_probe\n"
+        f"probe = load_probe('device', {{'target': 'codec', 'address': '{LOOPBACK}', 'by': 'ping'}})\n"
+        "asyncio.run(probe.measure())\nprint('pysnmp' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+# identify
+
+
+def identify(agent: SnmpSim, community: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agent", "identify", agent.address, "--set", f"community={community}", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, encoding="utf-8")
+
+
+def test_identify_prints_one_line_of_json(agent: SnmpSim) -> None:
+    done = identify(agent, "blind", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert {name: told[name] for name in ("kind", "family", "vendor", "model", "firmware", "by", "recognition")} == {
+        "kind": "poly",
+        "family": "codec",
+        "vendor": "Poly",
+        "model": "MadeUp X1",
+        "firmware": "4.1.0-99",
+        "by": "POLYCOM-ENDPOINT-MIB",
+        "recognition": "recognised",
+    }
+    assert (told["parts"]["camera1"], told["parts"]["camera2"]) == ("ok", "failed")
+    assert told["values"]["uptime_s"] == pytest.approx(3600)
+
+
+def test_identify_speaks_to_people(agent: SnmpSim) -> None:
+    done = identify(agent, "unregistered", "--lang", "vi")
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[0] == f"{agent.address}: thiết bị hội nghị truyền hình Poly MadeUp X1"
+    assert "Đăng ký SIP: hỏng" in lines
+    assert "Đăng ký H.323: đang tắt hoặc chưa cấu hình" in lines
+    english = identify(agent, "unregistered", "--lang", "en").stdout
+    assert "SIP registration: failed" in english
+
+
+def test_identify_says_what_is_silent_and_what_is_not_there(agent: SnmpSim) -> None:
+    quick = ("--set", "timeout_s=0.3", "--set", "retries=0", "--lang", "en")
+    silent = identify(agent, "unknown", *quick)
+    assert (silent.returncode, "SNMP silent" in silent.stdout) == (0, True)
+    nameless = subprocess.run(
+        [sys.executable, "-m", "agent", "identify", "no-such-device.invalid", "--json", "--set", "timeout_s=2"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert nameless.returncode == 1
+    assert json.loads(nameless.stdout)["outcome"] in ("no_name", "timeout")
+
+
+# Devices that are dead
+
+
+def test_dead_devices_delay_no_other(network: Network, tmp_path: Path) -> None:
+    """Twenty at once, of which five swallow all that is sent to them: the others are done first, all within 10 s."""
+    network.router.nft("""
+        table ip swallow {
+            chain forward { type filter hook forward priority 0; ip daddr 10.213.2.0/24 drop; }
+        }""")
+    own = own_recordings()
+    alive = [("codec", "camera", "projector", "router", "ups-on-mains")[number % 5] for number in range(15)]
+    dead = [f"10.213.2.{number}" for number in range(50, 55)]
+
+    def poll() -> tuple[list[Outcome], float]:
+        programs = Programs(tmp_path)
+        sim = launch_snmpsim(programs, tmp_path, own)
+        done: list[Outcome] = []
+
+        async def take(address: str, community: str) -> None:
+            given = {"target": "device", "address": address, "port": sim.port, "community": community}
+            taken = await take_reading("device", load_probe("device", given), SystemClock())
+            done.append(taken.reading.outcome)
+
+        async def all_at_once() -> float:
+            began_s = time.monotonic()
+            await asyncio.gather(
+                *(take(address, "codec") for address in dead), *(take(LOOPBACK, name) for name in alive)
+            )
+            return time.monotonic() - began_s
+
+        try:
+            return done, asyncio.run(all_at_once())
+        finally:
+            programs.stop_all()
+
+    outcomes, took_s = network.pc.do(poll)
+    assert outcomes == [Outcome.OK] * len(alive) + [Outcome.TIMEOUT] * len(dead)
+    assert took_s < 10
