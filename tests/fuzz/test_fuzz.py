@@ -23,7 +23,7 @@ from tests.support.reliability import Seen
 LONGEST_S: Final = 1.0
 MEMORY_MIB: Final = 256
 GROWTH_BYTES: Final = 32 << 20
-INPUT_MAX_BYTES: Final = 20_000
+INPUT_MAX_BYTES: Final = 8_000
 SEED: Final = 20_261_124
 
 
@@ -44,17 +44,17 @@ class Plan(NamedTuple):
 
 
 PLANS: Final = {
-    "batch": Plan(6000, 3_000_000),
+    "batch": Plan(6000, 3_500_000),
     "messages": Plan(4000, 2_500_000),
     "topics": Plan(3000, 1_500_000),
-    "plans": Plan(2000, 500_000),
-    "settings": Plan(800, 100_000),
-    "certificate": Plan(2000, 1_000_000),
+    "plans": Plan(2000, 150_000),
+    "settings": Plan(800, 50_000),
+    "certificate": Plan(2000, 1_100_000),
     "dns": Plan(2000, 1_000_000),
-    "nut": Plan(600, 120_000),
-    "apcupsd": Plan(600, 120_000),
-    "http": Plan(600, 120_000),
-    "snmp": Plan(300, 40_000),
+    "nut": Plan(600, 60_000),
+    "apcupsd": Plan(600, 60_000),
+    "http": Plan(600, 60_000),
+    "snmp": Plan(300, 20_000),
 }
 
 
