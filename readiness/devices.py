@@ -148,7 +148,7 @@ def _latest(sight: Sight, windows: list[Window], value: str) -> int | None:
 
 
 def silent_to_snmp(evidence: Evidence) -> Iterator[Finding]:
-    """Devices that are there and do not answer what they are asked: their faults cannot be seen. Never taken for lost."""
+    """Devices that are there, silent to what they are asked: their faults cannot be seen. Never taken for lost."""
     for sight, windows in evidence.of_probe("snmp"):
         if (
             sight.role not in evidence.profile.devices
