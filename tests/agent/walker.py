@@ -17,7 +17,8 @@ async def walk(settings: dict[str, object]) -> None:
     probe = load_probe("link", settings)
     while await asyncio.to_thread(sys.stdin.readline):
         taken = await take_reading("link", probe, SystemClock())
-        print(msgspec.json.encode(taken.reading).decode(), flush=True)
+        sys.stdout.write(msgspec.json.encode(taken.reading).decode() + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ ROWS: Final = (
     "mail",
     "deaf collector",
     "fuzz",
+    "weak links",
 )
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
 HEAD: Final = """\

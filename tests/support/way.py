@@ -57,7 +57,7 @@ class Way:
 
     def on_pc(self, *words: str | Path) -> list[str]:
         """The words of a command that runs on the PC, with the provider's resolver as its own."""
-        script = f"mount --bind {self._resolv} /etc/resolv.conf && exec \"$@\""
+        script = f'mount --bind {self._resolv} /etc/resolv.conf && exec "$@"'
         return self.pc.inside("sh", "-c", script, "sh", *map(str, words))
 
     def listen(self, host: Host, address: str, port: int, serve: Serve) -> None:
@@ -117,12 +117,12 @@ class Way:
     @contextmanager
     def filtering(self, host: Host, *rules: str, hook: str = "forward") -> Iterator[None]:
         """Let a host drop what the rules say; `hook` is nftables' (forward, input, output)."""
-        lines = "\n".join(rules)
-        host.nft(f"table ip broken {{\nchain broken {{\ntype filter hook {hook} priority 0\n{lines}\n}}\n}}\n")
+        lines, table = "\n".join(rules), f"broken_{next(_numbers)}"
+        host.nft(f"table ip {table} {{\nchain broken {{\ntype filter hook {hook} priority 0\n{lines}\n}}\n}}\n")
         try:
             yield
         finally:
-            host.nft("delete table ip broken\n")
+            host.nft(f"delete table ip {table}\n")
 
     @contextmanager
     def captured(self, port: int, by: int) -> Iterator[None]:

@@ -1,22 +1,36 @@
 """The link probe on a way of its own, which is broken rung by rung for real: each break names its rung and no other."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import pytest
 
 import dev
+from agent.probe import ProbeFailed
 from agent.probes import load_probe
 from collector.authority import Authority
 from collector.broker import server_context
-from contract.reading import Reading
+from contract.outcome import Outcome
 from contract.rung import Rung
 from contract.settings import SettingsError
+from tests.agent.breaks import (
+    HOLE,
+    LINE_OUT,
+    NO_PINGS,
+    Break,
+    both,
+    collector_forgotten,
+    drops,
+    lines,
+    lying,
+    silenced,
+)
 from tests.support.reliability import Seen
 from tests.support.way import (
     ABSENT,
@@ -28,7 +42,6 @@ from tests.support.way import (
     LESSON,
     LESSON_NAME,
     NATIONAL,
-    PROVIDER,
     RESOLVER,
     WRONG,
     Way,
@@ -66,9 +79,7 @@ class Walker:
 
     def __init__(self, way: Way, **changed: object) -> None:
         words = way.on_pc(sys.executable, "-m", "tests.agent.walker", json.dumps(SETTINGS | changed))
-        self._process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=dev.ROOT
-        )
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=dev.ROOT)
 
     def walk(self) -> dict[str, Any]:
         """The values of one walk."""
@@ -124,73 +135,15 @@ def walker(way: Way) -> Iterator[Walker]:
     walker.close()
 
 
-Break = Callable[[Way], AbstractContextManager[None]]
-
-
 class Fault(NamedTuple):
     """One thing broken: which rung must be named, and what else must be seen."""
 
     name: str
     rung: Rung
     breaks: Break
-    seen: dict[str, object] = {}
+    seen: Mapping[str, object] = MappingProxyType({})
 
 
-def silenced(way: Way) -> AbstractContextManager[None]:
-    """The gateway hangs: it answers nothing, ARP neither."""
-    broken = ("link set dev lan arp off", "address delete 192.168.7.1/24 dev lan")
-    healed = ("link set dev lan arp on", "address add 192.168.7.1/24 dev lan")
-    return way.lines(way.gateway, broken, healed)
-
-
-def both(*breaks: Break) -> Break:
-    @contextmanager
-    def broken(way: Way) -> Iterator[None]:
-        with ExitStack() as stack:
-            for one in breaks:
-                stack.enter_context(one(way))
-            yield
-
-    return broken
-
-
-def drops(host: str, rule: str, hook: str = "forward") -> Break:
-    return lambda way: way.filtering(getattr(way, host), rule, hook=hook)
-
-
-def lines(host: str, broken: tuple[str, ...], healed: tuple[str, ...]) -> Break:
-    return lambda way: way.lines(getattr(way, host), broken, healed)
-
-
-def lying(**names: str) -> Break:
-    """The PC's own resolver knows these names; `every` stands for all others."""
-
-    @contextmanager
-    def broken(way: Way) -> Iterator[None]:
-        known = {name.replace("_", "-").replace("0", "."): address for name, address in names.items()}
-        way.own_names = way.names | {name if name != "every" else "": one for name, one in known.items()}
-        try:
-            yield
-        finally:
-            way.own_names = way.names
-
-    return broken
-
-
-def collector_forgotten(way: Way) -> AbstractContextManager[None]:
-    @contextmanager
-    def broken() -> Iterator[None]:
-        way.own_names = {name: address for name, address in way.names.items() if name != COLLECTOR_NAME}
-        try:
-            yield
-        finally:
-            way.own_names = way.names
-
-    return broken()
-
-
-NO_PINGS: Final = drops("gateway", "icmp type echo-request drop", "input")
-HOLE: Final = drops("provider", "ip length > 1400 drop")
 FAULTS: Final = [
     Fault("nothing", Rung.NONE, both()),
     Fault("the cable is out", Rung.NIC, lines("gateway", ("link set dev lan down",), ("link set dev lan up",)),
@@ -210,7 +163,7 @@ FAULTS: Final = [
                "route add 192.168.7.0/24 via 100.64.7.2"))),
           {"gateway_bool": 1, "gateway_ms": None, "isp_bool": 0}),
     Fault("the provider swallows everything", Rung.ISP,
-          both(drops("provider", "iifname wan drop", "prerouting")), {"gateway_bool": 1, "isp_bool": 0}),
+          LINE_OUT, {"gateway_bool": 1, "isp_bool": 0}),
     Fault("the provider goes no further", Rung.NATIONAL, drops("provider", "iifname wan drop"), {"isp_bool": 1}),
     Fault("the sea cable", Rung.INTERNATIONAL, drops("provider", f"ip daddr {INTERNATIONAL} drop"),
           {"isp_bool": 1, "international_ms": None}),
@@ -253,5 +206,120 @@ def test_the_rung_that_broke_is_the_one_named(way: Way, walker: Walker, fault: F
     with fault.breaks(way):
         values = walker.settled()
     assert Rung(values["failed_rung_code"]) is fault.rung
-    assert {name: values.get(name) for name in fault.seen} == fault.seen
+    assert {name: values.get(name) for name in fault.seen} == dict(fault.seen)
     walker.heal()
+
+
+# What is asked, and what it costs.
+
+
+def test_a_calm_walk_leaves_out_what_costs_most_until_something_fails(way: Way) -> None:
+    walker = Walker(way, thorough_every_count=3)
+    try:
+        asked = ["collector_tls_ms" in walker.walk() for _ in range(7)]
+        assert asked == [True, False, False, True, False, False, True]
+        with way.captured(80, PORTAL_PORT):
+            assert "collector_tls_ms" in walker.walk(), "amid trouble"
+        assert "collector_tls_ms" in walker.walk(), "after trouble"
+        assert ["collector_tls_ms" in walker.walk() for _ in range(3)] == [True, False, False]
+    finally:
+        walker.close()
+
+
+def sent_and_received_bytes(way: Way) -> int:
+    figures = json.loads(way.gateway.run("ip", "-s", "-j", "link", "show", "dev", "wan"))[0]["stats64"]
+    return int(figures["rx"]["bytes"]) + int(figures["tx"]["bytes"])
+
+
+def test_a_walk_costs_what_the_probe_says(way: Way) -> None:
+    walker = Walker(way, thorough_every_count=1000)
+    try:
+        before = sent_and_received_bytes(way)
+        walker.walk()
+        thorough = sent_and_received_bytes(way) - before
+        walker.walk()
+        calm = sent_and_received_bytes(way) - before - thorough
+    finally:
+        walker.close()
+    assert calm < 4000, "2.5 KB, each packet's 14 bytes of Ethernet, and a stray ARP"
+    assert thorough < calm + 12000, "8 KB, and as above"
+
+
+def test_an_agent_that_starts_amid_an_outage_cannot_tell_the_provider_from_what_lies_behind(way: Way) -> None:
+    with LINE_OUT(way):
+        walker = Walker(way)
+        try:
+            values = walker.settled()
+        finally:
+            walker.close()
+    assert values["failed_rung_code"] == Rung.NATIONAL
+    assert "isp_bool" not in values
+
+
+def test_a_provider_with_a_new_first_router_is_learned_anew(way: Way, walker: Walker) -> None:
+    assert walker.walk()["isp_bool"] == 1
+    with drops("provider", "icmp type time-exceeded drop", "output")(way):
+        assert walker.walk()["isp_bool"] == 0
+        assert "isp_bool" not in walker.walk(), "forgotten, since the way goes on without it"
+    assert walker.walk()["isp_bool"] == 1
+
+
+def test_without_targets_nobody_is_contacted(way: Way) -> None:
+    bare = {
+        name: type(value)() for name, value in SETTINGS.items() if name not in ("thorough_every_count", "timeout_s")
+    }
+    walker = Walker(way, **bare)
+    try:
+        before = sent_and_received_bytes(way)
+        for _ in range(3):
+            values = walker.walk()
+        assert sent_and_received_bytes(way) == before
+    finally:
+        walker.close()
+    assert {"failed_rung_code": 0, "nic_up_bool": 1, "address_usable_bool": 1}.items() <= values.items()
+
+
+def test_a_card_that_is_not_there_is_absent() -> None:
+    probe = load_probe("link", {"nic": "nosuch0"})
+    with pytest.raises(ProbeFailed, match="there is no network card nosuch0") as caught:
+        asyncio.run(probe.measure())
+    assert caught.value.outcome is Outcome.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"national": "zoom.us:443"}, "national"),
+        ({"international": "198.51.100.10:99999"}, "international"),
+        ({"gateway": "router.lan"}, "gateway"),
+        ({"resolver": "dns.example"}, "resolver"),
+        ({"resolver": "203.0.113.53"}, "resolver"),
+        ({"portal_url": "http://203.0.113.20/"}, "portal_url"),
+        ({"portal_url": "https://203.0.113.20/", "portal_body": "x"}, "portal_url"),
+        ({"name_addresses": ["203.0.113.20"]}, "name_addresses"),
+        ({"name_absent": "khong-co.example"}, "name_absent"),
+        ({"collector": "giam-sat.example:0"}, "collector"),
+        ({"lesson": ["zoom.us:443", "zoom.us:70000"]}, "lesson[1]"),
+        ({"timeout_s": 0}, "timeout_s"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_settings_that_say_nothing_are_refused(settings: dict[str, object], where: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_probe("link", settings)
+    assert [problem.where for problem in caught.value.problems] == [where]
+
+
+@pytest.mark.long
+@pytest.mark.bar("weak links", load=f"{len(FAULTS)} breaks of the way in namespaces, each named by two walks in a row")
+def test_no_break_is_taken_for_another(way: Way, walker: Walker, seen: Seen) -> None:
+    rounds_count = 10
+    matrix: Counter[tuple[str, str]] = Counter()
+    for _ in range(rounds_count):
+        for fault in FAULTS:
+            with fault.breaks(way):
+                matrix[fault.name, Rung(walker.settled()["failed_rung_code"]).name] += 1
+            walker.heal()
+    right_count = sum(matrix[fault.name, fault.rung.name] for fault in FAULTS)
+    seen(f"{rounds_count * len(FAULTS) - right_count} of {rounds_count * len(FAULTS)} breaks taken for another")
+    assert matrix == {(fault.name, fault.rung.name): rounds_count for fault in FAULTS}
