@@ -31,6 +31,7 @@ METRIC_NAMES = ", ".join(METRICS)
 PROFILE_NAMES = ", ".join(default_profiles())
 PROBE_NAMES = ", ".join(probe_names())
 TIME = 'a duration such as 30, "30s", "5m", "2h" or "45d"'
+ADDRESS = 'a mail address such as sansang@school.edu.vn or "Sẵn Sàng <sansang@school.edu.vn>"'
 LOOPBACK = '[broker]\nhost = "127.0.0.1"\nport = 1883\ntls = false\n'
 PING = '[[probe]]\nname = "ping"\ntarget = "gateway"\naddress = "192.168.1.1"\n'
 PROFILE = (
@@ -273,6 +274,15 @@ BAD_COLLECTORS = {
     "a mail port out of range": (
         "[mail]\nport = 70000\n",
         ["mail.port: expected a whole number from 1 to 65535, got 70000"],
+    ),
+    "an operator who is nobody": (
+        '[mail]\nbounces_to = "somebody"\n'
+        '[operators]\nmail = ["Kiên <kien@sogd.example.vn>", "kien"]\ndaily_at = "6:30"\n',
+        [
+            f"mail.bounces_to: expected {ADDRESS}, got 'somebody'",
+            f"operators.mail[1]: expected {ADDRESS}, got 'kien'",
+            "operators.daily_at: expected a time of day such as \"06:30\", got '6:30'",
+        ],
     ),
     "a negative wait": (
         "[alerts]\nhold_off_s = -1\n",

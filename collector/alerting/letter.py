@@ -285,7 +285,8 @@ def _earlier(incidents: Sequence[Incident], words: _Words) -> Iterator[_Section]
         causes = dict.fromkeys(words.short(finding.code) for finding in (*one.first_findings, *one.findings))
         what = ", ".join(causes) or words.say("subject.no_cause")
         span, lasted = words.span(one.opened_s, ended_s), words.lasted(one.opened_s, ended_s)
-        told.append(_Reason(words.say("earlier.one", what=what, span=span, lasted=lasted), ""))
+        sentence = words.say("earlier.one", what=what, span=span, lasted=lasted)
+        told.append(_Reason(sentence[:1].upper() + sentence[1:], ""))
     yield _Section(words.say("earlier"), reasons=tuple(told))
 
 

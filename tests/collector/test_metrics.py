@@ -58,3 +58,14 @@ def test_before_the_first_review_only_that_is_told() -> None:
 def test_two_collectors_in_one_process_do_not_share_figures() -> None:
     assert _figures(demo.snapshot(3))["sansang_rooms", (("level", "fit"),)] == 1
     assert _figures(demo.snapshot(86))["sansang_rooms", (("level", "fit"),)] == 67
+
+
+def test_a_proof_of_mail_has_an_age_and_a_missing_one_has_none() -> None:
+    unproven = demo.snapshot(1)
+    health = msgspec.structs.replace(unproven.health, mail_proved_s=unproven.taken_s - 3600)
+    proven = _figures(msgspec.structs.replace(unproven, health=health))
+    assert proven["sansang_mail_proven_bool", ()] == 1
+    assert proven["sansang_mail_proof_age_seconds", ()] == 3600
+    figures = _figures(unproven)
+    assert figures["sansang_mail_proven_bool", ()] == 0
+    assert ("sansang_mail_proof_age_seconds", ()) not in figures

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from collector.alerting.decide import Notice, Reason
+from collector.alerting.health import Daily
 from collector.alerting.letter import compose
 from collector.alerting.told import Telling
 from collector.database import open_database, sqlite_url
 from collector.outbox import KEPT_S, Outbox
 from collector.web.letters import Letters, LetterState, read_mail
-from tests.collector.alerting.troubles import DAY_S, FACTS, LAN, NOW_S, PAGES, SENDER, incident, notice
+from tests.collector.alerting.troubles import DAY_S, FACTS, LAN, NOW_S, PAGES, PAO, SENDER, incident, notice
 
 
 @pytest.fixture
@@ -185,6 +186,61 @@ def test_the_first_letter_of_a_long_incident_is_kept_as_long_as_people_are_remin
     outbox.sent(2, NOW_S + 89 * DAY_S, "250 OK")
     outbox.prune(NOW_S + 120 * DAY_S)
     assert states(outbox) == ["sent", "sent"]
+
+
+def test_a_letter_takes_the_place_of_those_whose_story_it_tells(outbox: Outbox) -> None:
+    first, second = (incident(number=number, ended_s=NOW_S + number) for number in (1, 2))
+    put(outbox, notice(first, Reason.ENDED))
+    put(outbox, notice(first, Reason.ENDED, recipient=LAN))
+    assert outbox.untold([first.incident, second.incident], PAO.address) == {first.incident}
+    message = compose(notice(second), FACTS, "vi", sender=SENDER, now=NOW_S, base_url=PAGES)
+    assert outbox.put(notice(second), message, NOW_S + 60, instead_of=[first.incident])
+    assert states(outbox) == ["merged", "waiting", "waiting"]
+    assert outbox.untold([first.incident, second.incident], PAO.address) == {first.incident, second.incident}
+
+
+def test_whoever_has_got_a_letter_since_has_been_told(outbox: Outbox) -> None:
+    first, second = (incident(number=number, ended_s=NOW_S + number) for number in (1, 2))
+    put(outbox, notice(first))
+    put(outbox, notice(first, Reason.ENDED))
+    put(outbox, notice(second))
+    outbox.sent(3, NOW_S + 1, "250 OK")
+    assert outbox.untold([first.incident, second.incident], PAO.address) == frozenset()
+
+
+def test_a_letter_after_which_one_left_does_not_tell_that_mail_is_stuck(engine: Engine, outbox: Outbox) -> None:
+    assert outbox.unheeded_since_s() is None
+    put(outbox, notice(incident(number=1)))
+    put(outbox, notice(incident(number=2)), NOW_S + 60)
+    assert outbox.unheeded_since_s() == NOW_S
+    outbox.sent(2, NOW_S + 70, "250 OK")
+    for one in (outbox, Outbox(engine)):
+        assert one.unheeded_since_s() is None, "mail leaves: it is the one letter that is not taken"
+    put(outbox, notice(incident(number=3)), NOW_S + 80)
+    for one in (outbox, Outbox(engine)):
+        assert one.unheeded_since_s() == NOW_S + 80
+
+
+def test_an_address_is_refused_until_a_letter_is_taken(engine: Engine, outbox: Outbox) -> None:
+    put(outbox, notice(incident(number=1)))
+    put(outbox, notice(incident(number=2)))
+    outbox.refused(1, NOW_S + 5, "550 no such user")
+    for one in (outbox, Outbox(engine)):
+        assert one.refused_addresses() == {PAO.address: NOW_S + 5}
+    outbox.sent(2, NOW_S + 9, "250 OK")
+    for one in (outbox, Outbox(engine)):
+        assert one.refused_addresses() == {}
+
+
+def test_old_daily_mails_are_forgotten_though_new_ones_come(outbox: Outbox) -> None:
+    for number in range(2):
+        written_s = NOW_S + number * (KEPT_S + DAY_S)
+        daily = Daily(day=f"2025-11-{number}", recipient=PAO)
+        message = compose(notice(), FACTS, "vi", sender=SENDER, now=written_s, base_url=PAGES)
+        outbox.put(daily, message, written_s)
+        outbox.sent(number + 1, written_s, "250 OK")
+    outbox.prune(NOW_S + KEPT_S + DAY_S)
+    assert [one.written_s for one in outbox.letters(9)] == [NOW_S + KEPT_S + DAY_S]
 
 
 def test_many_threads_put_send_and_look_at_once(outbox: Outbox) -> None:

@@ -223,6 +223,15 @@ def test_trouble_of_the_collector_is_shown_on_every_page(serve: Serve) -> None:
     assert "made-up" in site.get("/about").text
 
 
+def test_the_system_page_says_when_mail_was_proven_last_and_warns_without(serve: Serve) -> None:
+    taken = demo.snapshot(1)
+    page = serve(taken).get("/about").text
+    assert '<div class="warn"><dt>Thư mỗi ngày được nhận lần cuối</dt><dd>chưa lần nào: không chắc' in page
+    health = msgspec.structs.replace(taken.health, mail_proved_s=demo.NOW_S - 3600)
+    page = serve(msgspec.structs.replace(taken, health=health)).get("/about").text
+    assert "<div><dt>Thư mỗi ngày được nhận lần cuối</dt><dd>08:30:00 24/11/2025 (1 giờ trước)</dd></div>" in page
+
+
 def test_a_page_refreshes_itself_with_and_without_script(site: httpx.Client) -> None:
     html = site.get("/").text
     assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in html
