@@ -52,14 +52,14 @@ def decide(windows: Sequence[Window], bps: float, interval_s: float, *, received
     """
     settled = windows if is_over else windows[:-1]
     count = len(settled)
-    if not count or not settled[-1].top_seq:
+    if not any(one.received for one in settled):
         return Found(Answer.OPEN, 0.0, 0.0)
     offered = settled[-1].top_seq + 1
     received = min(offered, received - (0 if is_over else windows[-1].received))
     loss_ratio = 1 - received / offered
     loss_low, loss_high = wilson(offered - received, offered)
     queue_ms, before_ms = _queues_ms(settled)
-    carried = _carried(settled, queue_ms, before_ms)
+    carried = _carried(settled, interval_s)
     kept_up = offered * interval_s >= _OFFERED * count * WINDOW_NS / 1e9
     answer = Answer.OPEN
     if count >= NARROW_FROM_COUNT and (
@@ -84,11 +84,10 @@ def _queues_ms(settled: Sequence[Window]) -> tuple[float, float]:
     return waits[0], waits[1]
 
 
-def _carried(settled: Sequence[Window], queue_ms: float, before_ms: float) -> float:
+def _carried(settled: Sequence[Window], interval_s: float) -> float:
     """The share of the bitrate that came through in the last second: what was not lost, at the pace of its coming."""
-    recent = settled[-2 * _HALF :]
-    first_seq = settled[-2 * _HALF - 1].top_seq if len(settled) > 2 * _HALF else -1
-    offered = max(1, recent[-1].top_seq - first_seq)
-    share = min(1.0, sum(one.received for one in recent) / offered)
-    growth = max(0.0, queue_ms - before_ms) / (_HALF * WINDOW_NS / 1e6)
-    return share / (1 + growth)
+    recent = [(place, one) for place, one in enumerate(settled) if one.received][-2 * _HALF :]
+    (first, begin), (last, end) = recent[0], recent[-1]
+    # What was sent in this time came in this time, and as much longer as the queue grew.
+    lasted_ns = (last - first + 1) * WINDOW_NS + max(0, end.delay_ns - begin.delay_ns)
+    return min(1.0, sum(one.received for _, one in recent) * interval_s * 1e9 / lasted_ns)

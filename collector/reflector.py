@@ -107,6 +107,7 @@ class ReflectorService:
             self._socket.settimeout(min(_IDLE_S, max(_SHORTEST_WAIT_S, wait_s)))
             try:
                 self._receive()
+                self._socket.settimeout(0)
                 for answer in self._streams.due(time.monotonic_ns()):
                     self._send(answer.packet, answer.source)
             except Exception:  # the border of one packet: what is wrong with it must not end everybody's measuring
@@ -114,16 +115,15 @@ class ReflectorService:
             self._say()
 
     def _receive(self) -> None:
-        flags = 0
         for _ in range(_TAKEN_AT_ONCE):
             try:
-                packet, ancillary, _, address = self._socket.recvmsg(_LONGEST_BYTES, datagram.ANCILLARY_BYTES, flags)
+                packet, ancillary, _, address = self._socket.recvmsg(_LONGEST_BYTES, datagram.ANCILLARY_BYTES)
             except (TimeoutError, BlockingIOError):
                 return
             except OSError as error:  # what an ICMP message said about an answer of ours
                 log.debug("reflector: %s", error)
                 return
-            flags = socket.MSG_DONTWAIT
+            self._socket.settimeout(0)  # what else is there; what comes later must not keep streams waiting
             self._take(packet, (address[0], address[1]), datagram.told_by(ancillary))
 
     def _take(self, packet: bytes, source: Source, told: datagram.Told) -> None:
@@ -146,7 +146,7 @@ class ReflectorService:
 
     def _send(self, packet: bytes, source: Source) -> None:
         try:
-            self._socket.sendto(packet, socket.MSG_DONTWAIT, source)
+            self._socket.sendto(packet, source)
             self.answered_count += 1
         except OSError as error:  # no route to a forged address, or no room: a line would have lost it, too
             log.debug("reflector to %s: %s", source[0], error)

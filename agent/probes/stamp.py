@@ -70,6 +70,9 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
         """The key as hex, never shown; TLVs and signature need room."""
         yield from key_doubts(self.key)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.target!r}, {self.address!r}, {self.port})"  # without the key
+
     @property
     def longest_s(self) -> float:
         """Resolving, the burst on a busy PC, and the last packet's wait."""

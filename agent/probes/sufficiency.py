@@ -67,6 +67,9 @@ class Sufficiency(msgspec.Struct, frozen=True, kw_only=True):
         if not self.up_bps and not self.down_bps:
             yield Problem("up_bps", "settings.needs", {"what": "sufficiency", "needed": "up_bps, down_bps"})
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.target!r}, {self.address!r}, {self.port})"  # without the key
+
     @property
     def longest_s(self) -> float:
         """Resolving, asking, the streams and their end."""
