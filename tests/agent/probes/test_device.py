@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import pytest
 
 from agent.clock import SystemClock
@@ -21,6 +22,10 @@ from agent.taking import sound, take_reading
 from contract.outcome import Outcome
 from contract.parts import STATUS, Recognition
 from contract.settings import SettingsError
+from readiness.judge import judge
+from readiness.profile import Profile, default_profiles
+from readiness.state import RoomState
+from readiness.verdict import Level
 from tests.support.network import Network
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Programs
@@ -82,6 +87,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnmpSim]:
             own["camera"],
             {f"{AXIS}.3.1.4.1.1": "-1", f"{AXIS}.3.1.3.1.1": "4|warm", f"{AXIS}.4.1.2.1": "66|4294967295"},
         ),
+        "worn": edited(own["projector"], {"1.3.6.1.4.1.1248.4.1.1.1.1.0": "2750"}),
         "stranger": "1.3.6.1.2.1.1.1.0|4|A thing\n1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.1\n",
         "odd-descr": "1.3.6.1.2.1.1.1.0|4x|fffe00\n1.3.6.1.2.1.1.2.0|4|not an object id\n",
         "switch": edited(own["router"], {"1.3.6.1.2.1.1.2.0": "1.3.6.1.4.1.9.1.1", "1.3.6.1.2.1.1.7.0": "2|2"}),
@@ -290,6 +296,43 @@ def test_without_snmp_in_the_plan_pysnmp_is_not_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+# What becomes of it: the finding that a room gets
+
+
+def findings(devices: Devices, community: str, target: str, profile: Profile) -> dict[str, tuple[Level, str]]:
+    """Codes, with their level and what they are about, of a room in which the device was asked three times."""
+    state = RoomState("room-101")
+    state.hear("pc-101", "online", "", 0.0)
+    probe = devices.probe(community, target=target)
+    for minute in range(3):
+        taken = devices.runner.run(take_reading("device", probe, SystemClock()))
+        state.fold(taken.reading, minute * 60.0, minute * 60.0)
+    verdict = judge(profile, state, None, 125.0)
+    return {one.code: (one.level, one.value) for one in verdict.findings}
+
+
+CODEC_ROOM: Final = default_profiles()["h323-720p"]
+SIP_ROOM: Final = msgspec.structs.replace(CODEC_ROOM, calls=frozenset({"sip"}), needs_registration=True)
+
+
+def test_a_failed_camera_is_found_by_its_name(devices: Devices) -> None:
+    """Its other camera works, so that the room is degraded and not unfit."""
+    found = findings(devices, "blind", "codec", CODEC_ROOM)
+    assert found["CAMERA_FAILED"] == (Level.DEGRADED, "camera2_status_code")
+
+
+def test_an_unregistered_codec_matters_to_a_room_that_needs_it(devices: Devices) -> None:
+    found = findings(devices, "unregistered", "codec", SIP_ROOM)
+    assert found["CODEC_UNREGISTERED"] == (Level.UNFIT, "sip_registration_status_code")
+    assert findings(devices, "unregistered", "codec", CODEC_ROOM).keys() == {"NO_READING"}
+    assert findings(devices, "codec", "codec", SIP_ROOM).keys() == {"NO_READING"}, "of the lesson; nothing of the codec"
+
+
+def test_a_worn_lamp_is_found(devices: Devices) -> None:
+    assert findings(devices, "worn", "projector", CODEC_ROOM)["LAMP_WORN"] == (Level.DEGRADED, "lamp_used_h")
+    assert findings(devices, "projector", "projector", CODEC_ROOM).keys() == {"NO_READING"}
 
 
 # identify
@@ -558,6 +601,35 @@ def test_a_real_device_whose_recording_was_edited_names_the_part(real: Devices, 
     states = states_of(real.look(name))
     _, _, expected = REAL_EDITED[name]
     assert {part: states.get(part) for part in expected} == expected
+
+
+@needs_recordings
+@pytest.mark.parametrize(
+    ("name", "profile", "expected"),
+    [
+        ("polycomLens_studioxc50", CODEC_ROOM, {}),
+        (
+            "polycomLens_studioxc50",
+            SIP_ROOM,
+            {"CODEC_UNREGISTERED": (Level.UNFIT, "sip_registration_status_code")},
+        ),
+        ("poly-camera-failed", CODEC_ROOM, {"CAMERA_FAILED": (Level.UNFIT, "camera1_status_code")}),
+        (
+            "poly-second-microphone-failed",
+            CODEC_ROOM,
+            {"MICROPHONE_FAILED": (Level.DEGRADED, "microphone2_status_code")},
+        ),
+        ("poly-registered", SIP_ROOM, {}),
+        ("vccodec", SIP_ROOM, {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_real_codec_gives_the_right_finding(
+    real: Devices, name: str, profile: Profile, expected: dict[str, tuple[Level, str]]
+) -> None:
+    found = findings(real, name, "codec", profile)
+    assert found.pop("NO_READING")[0] is Level.UNKNOWN  # nobody has pinged the lesson
+    assert found == expected
 
 
 @needs_recordings
