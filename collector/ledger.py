@@ -140,7 +140,8 @@ def _cause_of(slot: int, evidence: Evidence, known_from: int | None) -> tuple[Ca
     if any(account.open_count > 0 for account in evidence.accounts):
         return Cause.NOT_DELIVERED, ""
     if away and len(away) == len(said):
-        return Cause.AGENT_OFF, next((word.reason for word in away.values() if word.reason), "lost")
+        latest = max((word for word in away.values() if word.reason), key=lambda word: word.at_s, default=None)
+        return Cause.AGENT_OFF, "lost" if latest is None else latest.reason
     # It came back within the slot, or before anything told us that it was gone.
     if any(begin_s <= word.at_s < end_s + SLOT_S for word in evidence.words):
         return Cause.AGENT_OFF, ""

@@ -1,16 +1,25 @@
 """The ledger: what agents say that they made, against what is stored, and why there are holes."""
 
 import contextlib
+import itertools
+import random
+import statistics
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collector.cli import main
 from collector.database import open_database, sqlite_url
 from collector.journal import Journal, Stream
 from collector.ledger import SLOT_S, Account, Cause, Evidence, Hole, Lost, Tally, Word, make_ledger
+from collector.reception import Reception
 from collector.registry import Registry
+from contract.batch import Batch
+from contract.moment import Moment
+from contract.reading import Record
 
 DAY_SLOT = 1_795_500_000 // 600
 BEGIN_S = DAY_SLOT * SLOT_S
@@ -163,3 +172,112 @@ def test_the_ledger_is_of_one_moment_while_the_collector_goes_on(tmp_path: Path)
             journal.save_stream(Stream("pc-1", "epoch-01", 0, 7, 0, time.time()))
         assert reader.evidence(["pc-1"]) == before
         assert journal.evidence(["pc-1"]) != before
+
+
+_slots = st.integers(-3, 15)
+_times_s = st.floats(BEGIN_S - 3 * SLOT_S, END_S + 3 * SLOT_S)
+_agents = st.sampled_from(("pc-1", "pc-2"))
+_tallies = st.lists(
+    st.builds(
+        lambda agent, slot, count, unsure: Tally(agent, "e1", DAY_SLOT + slot, count, min(count, unsure)),
+        _agents,
+        _slots,
+        st.integers(1, 200),
+        st.integers(0, 5),
+    ),
+    max_size=30,
+)
+_words = st.lists(
+    st.builds(
+        Word,
+        _agents,
+        st.one_of(_times_s, st.just(BEGIN_S + SLOT_S)),
+        st.sampled_from(("online", "offline", "lost")),
+        st.sampled_from(("", "shutdown", "suspend")),
+    ),
+    max_size=8,
+    unique_by=lambda word: word.at_s,  # of two at one time the one that came later counts
+)
+_lost = st.lists(st.builds(Lost, _agents, st.integers(1, 9), st.one_of(st.none(), _times_s), _times_s), max_size=3)
+_evidence = st.builds(
+    Evidence,
+    tallies=_tallies,
+    accounts=st.lists(
+        st.builds(Account, _agents, st.just("e1"), st.integers(0, 99), st.integers(0, 9), st.integers(0, 99)),
+        max_size=2,
+    ),
+    words=_words,
+    lost=_lost,
+    quarantined_s=st.lists(_times_s, max_size=3),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_evidence, _times_s, st.floats(1.0, 9 * SLOT_S))
+def test_holes_lie_within_the_time_asked_for_in_order_and_beside_each_other(
+    evidence: Evidence, from_s: float, lasts_s: float
+) -> None:
+    found = make_ledger(evidence, from_s, from_s + lasts_s).holes
+    edges = [edge for one in found for edge in (one.from_s, one.to_s)]
+    assert edges == sorted(edges)
+    assert all(one.from_s < one.to_s for one in found)
+    assert all(from_s <= edge <= from_s + lasts_s for edge in edges)
+    for before, after in itertools.pairwise(found):
+        assert before.to_s < after.from_s or before[2:] != after[2:], "one hole told as two"
+
+
+@settings(max_examples=60, deadline=None)
+@given(_evidence)
+def test_every_moment_is_in_a_hole_or_in_a_slot_of_which_enough_is_stored(evidence: Evidence) -> None:
+    found = make_ledger(evidence, BEGIN_S, END_S)
+    counts: dict[int, int] = {}
+    for tally in evidence.tallies:
+        if DAY_SLOT <= tally.slot < DAY_SLOT + 12:
+            counts[tally.slot] = counts.get(tally.slot, 0) + tally.readings_count
+    assert found.stored_count == sum(counts.values())
+    usual = statistics.median(counts.values()) if counts else 0.0
+    for slot in range(DAY_SLOT, DAY_SLOT + 12):
+        middle_s = (slot + 0.5) * SLOT_S
+        is_hole = sum(one.from_s < middle_s < one.to_s for one in found.holes)
+        assert is_hole == (not counts or counts.get(slot, 0) < usual / 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_evidence, st.randoms(use_true_random=False))
+def test_the_order_in_which_evidence_comes_does_not_matter(evidence: Evidence, chance: random.Random) -> None:
+    mixed = Evidence(
+        tallies=chance.sample(evidence.tallies, len(evidence.tallies)),
+        accounts=evidence.accounts,
+        words=chance.sample(evidence.words, len(evidence.words)),
+        lost=chance.sample(evidence.lost, len(evidence.lost)),
+        quarantined_s=chance.sample(evidence.quarantined_s, len(evidence.quarantined_s)),
+    )
+    assert make_ledger(mixed, BEGIN_S, END_S).holes == make_ledger(evidence, BEGIN_S, END_S).holes
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.randoms(use_true_random=False))
+def test_gaps_sum_to_what_was_dropped_and_overlap_nothing(sizes: list[int], chance: random.Random) -> None:
+    """An agent sends records and gives others up: whatever the order, each number is kept or declared lost, once."""
+    moment = Moment(boot="boot", mono_s=1.0, wall_s=1.0)
+    record = Record(taken=moment, readings=())
+    batches, low, dropped = [], 1, set[int]()
+    for size in sizes:
+        if size == 0:
+            dropped.add(low)  # the oldest, given up unsent
+            low += 1
+        else:
+            records = (record,) * size
+            batches.append(
+                Batch(epoch="e" * 8, low=low, first=low, now=moment, made_count=0, dropped_count=0, records=records)
+            )
+            low += size
+    last = Batch(epoch="e" * 8, low=low, first=low, now=moment, made_count=0, dropped_count=0, records=(record,))
+    chance.shuffle(batches)
+    reception, kept, lost = Reception(), list[int](), list[int]()
+    for batch in [*batches, *batches, last]:
+        received = reception.receive(batch)
+        kept += received.new
+        lost += [seq for first, end in received.lost for seq in range(first, end + 1)]
+    assert sorted(kept + lost) == list(range(1, low + 1))
+    assert dropped <= set(lost)

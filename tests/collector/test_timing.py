@@ -1,7 +1,7 @@
 """True time: the PC's wall clock is never trusted alone, and nothing is ever measured in the future."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.timing import BootClock, Placed, clock_offset_s
@@ -156,6 +156,7 @@ _moments = st.builds(Moment, boot=st.just("b"), mono_s=_seconds, wall_s=_seconds
 _arrivals = st.floats(1.7e9, 4e9)
 
 
+@settings(max_examples=60, deadline=None)
 @given(_moments, st.lists(st.tuples(_moments, _arrivals), min_size=1, max_size=20))
 def test_nothing_is_ever_placed_after_its_arrival(taken: Moment, batches: list[tuple[Moment, float]]) -> None:
     clock = BootClock.heard(*batches[0])
@@ -167,6 +168,7 @@ def test_nothing_is_ever_placed_after_its_arrival(taken: Moment, batches: list[t
         assert estimated.place(taken, arrived_s).taken_s <= min(arrived_s, clock.began_s + 1)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.floats(0, 1e7), st.lists(st.tuples(st.floats(0, 1800), st.floats(0, 119)), min_size=1, max_size=30))
 def test_over_any_link_a_boot_is_known_to_the_shortest_delay_of_half_an_hour(
     boot_at_s: float, batches: list[tuple[float, float]]
@@ -176,6 +178,7 @@ def test_over_any_link_a_boot_is_known_to_the_shortest_delay_of_half_an_hour(
     assert boot_at_s + least_s - 1e-6 <= clock.began_s <= boot_at_s + least_s + 0.181
 
 
+@settings(max_examples=60, deadline=None)
 @given(_moments, st.floats(0, 1e6), st.floats(0, 119), _seconds)
 def test_two_records_of_one_boot_keep_their_distance(
     taken: Moment, apart_s: float, delay_s: float, wall_s: float
