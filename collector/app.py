@@ -25,7 +25,7 @@ from collector.cases import Cases
 from collector.database import DatabaseRefused, Engine, open_database, sqlite_url
 from collector.desk import Desk
 from collector.inlet import Arrival, BrokerAccess, Inlet
-from collector.mail import Mailer
+from collector.mail import ByHand, Mailer
 from collector.outages import Outage, Outages
 from collector.outbox import Outbox
 from collector.pipeline import Pipeline, gather
@@ -109,19 +109,23 @@ class Collector:
         self._view = self._registry.view()
         self._outbox = Outbox(self._engine)
         self._cases = Cases(self._engine)
+        by_hand = ByHand()
         self._desk = Desk(
             self._outbox,
             self._cases,
             facts_of=self._facts_of,
             sender=settings.mail.sender,
             base_url=settings.web.base_url,
+            by_hand=by_hand,
         )
         self._journal, self._journal_problem = open_journal(
             self._folder / "journal.db", self._wall_s(), max_bytes=settings.journal_max_bytes
         )
         self._running.callback(self._journal.close)
         self._broker = self._make_broker()
-        self._mailer = Mailer(self._outbox, settings.mail, clock_s=self._wall_s, language=settings.language)
+        self._mailer = Mailer(
+            self._outbox, settings.mail, clock_s=self._wall_s, language=settings.language, by_hand=by_hand
+        )
         self._snapshot: Snapshot | None = None
         self._thread = threading.Thread(target=self._run_pipeline, name="pipeline")
 
@@ -332,6 +336,8 @@ class Collector:
             # Nothing is forgotten: changes and letters wait here.
             log.exception("incidents or letters cannot be stored")
             self._pipeline.problems.add("database_refuses")
+            self._desk.hand_over_own(now)
+            self._mailer.wake()
         else:
             self._pipeline.problems.discard("database_refuses")
         news = self._outbox.news()

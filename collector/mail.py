@@ -21,7 +21,7 @@ import msgspec
 
 from collector.alerting.letter import DEFAULT_SENDER, compose_test
 from collector.database import DatabaseRefused
-from collector.outbox import DueLetter, Outbox
+from collector.outbox import DueLetter, Outbox, Taken
 from contract.catalogue import Language, say
 from contract.settings import Phrase, Port, Problem, Seconds, SecretFile, is_loopback, look_for
 
@@ -385,6 +385,55 @@ class Relay:
             timer.cancel()
 
 
+class ByHand:
+    """Letters that the outbox cannot take, such as those that tell of its database: they are sent past it, and entered
+    once it takes them. From any thread. What lies here does not outlast the program, which may then send it again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, DueLetter] = {}
+        self._underway: str | None = None
+        self._taken: dict[str, Taken] = {}
+
+    def give(self, letter: DueLetter) -> None:
+        """A letter to be sent, unless it is known already."""
+        with self._lock:
+            if letter.key not in self._taken and letter.key != self._underway:
+                self._waiting.setdefault(letter.key, letter)
+
+    def take(self) -> tuple[DueLetter, ...]:
+        """All that wait."""
+        with self._lock:
+            return tuple(self._waiting.values())
+
+    def begin(self, letter: DueLetter) -> bool:
+        """It is about to be sent; False when it is the outbox's by now."""
+        with self._lock:
+            self._underway = letter.key if self._waiting.pop(letter.key, None) else None
+            return self._underway is not None
+
+    def end(self, letter: DueLetter, taken: Taken | None) -> None:
+        """It was taken, or is to be tried again."""
+        with self._lock:
+            self._underway = None
+            if taken is None:
+                self._waiting[letter.key] = letter
+            else:
+                self._taken[letter.key] = taken
+
+    def is_underway(self, key: str) -> bool:
+        """Whether nobody can say yet what becomes of it. If it is not, it is not sent from here any more."""
+        with self._lock:
+            self._waiting.pop(key, None)
+            return self._underway == key
+
+    def settle(self, key: str) -> Taken | None:
+        """What became of it."""
+        with self._lock:
+            return self._taken.get(key)
+
+
 class Mailer:
     """Sends what the outbox holds. Its thread sleeps until it is woken or the next try is due.
 
@@ -392,12 +441,19 @@ class Mailer:
     """
 
     def __init__(
-        self, outbox: Outbox, settings: MailSettings, *, clock_s: Callable[[], float], language: Language = "vi"
+        self,
+        outbox: Outbox,
+        settings: MailSettings,
+        *,
+        clock_s: Callable[[], float],
+        language: Language = "vi",
+        by_hand: ByHand | None = None,
     ) -> None:
         self._outbox = outbox
         self._settings = settings
         self._clock_s = clock_s
         self._language = language
+        self._by_hand = by_hand or ByHand()
         self._awake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mailer", daemon=True)
@@ -448,6 +504,7 @@ class Mailer:
             self._awake.clear()
             wait_s = _LOOK_EVERY_S
             try:
+                self._send_by_hand()
                 self.send_due()
                 wait_s = self._wait_s()
                 if self._refuses:
@@ -461,6 +518,28 @@ class Mailer:
                 # A border: whatever is wrong with one round, the next may be well, and letters must not stop for good.
                 log.exception("a round of sending letters failed")
             self._awake.wait(wait_s)
+
+    def _send_by_hand(self) -> None:
+        letters = self._by_hand.take()
+        way = open_way(self._settings) if letters else None
+        if way is None:
+            return
+        self._way = way
+        if self._stopping.is_set():  # as in _send
+            return
+        try:
+            with way:
+                for letter in letters:
+                    if self._by_hand.begin(letter):
+                        taken = None
+                        try:
+                            taken = Taken(self._clock_s(), way.hand_over(letter))
+                        finally:
+                            self._by_hand.end(letter, taken)
+        except MailFailed as error:
+            log.error("a letter about the database that holds letters waits: %s", error)  # noqa: TRY400 - the relay's fault
+        finally:
+            self._way = None
 
     def _wait_s(self) -> float:
         """Until the next try; never long, since the clock that says so may be set in the meantime."""

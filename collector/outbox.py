@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from email.message import EmailMessage
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import replace
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -62,6 +63,13 @@ _TELLING: Final = (
 _WAITS: Final = _letter.c.state == LetterState.WAITING.value
 
 
+class Taken(NamedTuple):
+    """That the server took a letter: when, and its words."""
+
+    at_s: float
+    words: str
+
+
 class DueLetter(NamedTuple):
     """A letter whose time to be sent has come."""
 
@@ -90,8 +98,17 @@ class Outbox:
 
     # For the pipeline
 
-    def put(self, notice: Tellable, message: EmailMessage, now: float, *, instead_of: Collection[str] = ()) -> bool:
-        """Keep a letter until it is sent; False when this notice lies here already, whatever became of it.
+    def put(
+        self,
+        notice: Tellable,
+        message: EmailMessage,
+        now: float,
+        *,
+        instead_of: Collection[str] = (),
+        taken: Taken | None = None,
+    ) -> bool:
+        """Keep a letter until it is sent; False when this notice lies here already, whatever became of it. `taken`: it
+        was sent already, past the outbox.
 
         Letters to the same person of the same incident, or of those that it tells of in their place, that still wait
         are not sent any more: each letter tells the whole story, and nobody wants yesterday's news after today's.
@@ -106,6 +123,9 @@ class Outbox:
             "state": LetterState.WAITING.value,
             "next_try_s": now,
         }
+        if taken is not None:
+            settled = {"state": LetterState.SENT.value, "settled_s": taken.at_s, "server_words": _brief(taken.words)}
+            row |= settled
         older = (
             _WAITS,
             _letter.c.incident.in_({notice.incident.incident, *instead_of}),
@@ -121,7 +141,8 @@ class Outbox:
                 self._look(connection)
         except IntegrityError:
             return False
-        self._tell([_queued(notice, now), *news])
+        queued = _queued(notice, now)
+        self._tell([queued if taken is None else replace(queued, sent_s=taken.at_s), *news])
         return True
 
     def untold(self, incidents: Collection[str], address: str) -> frozenset[str]:

@@ -276,8 +276,8 @@ BAD_COLLECTORS = {
         ["mail.port: expected a whole number from 1 to 65535, got 70000"],
     ),
     "an operator who is nobody": (
-        '[mail]\nbounces_to = "somebody"\n'
-        '[operators]\nmail = ["Kiên <kien@sogd.example.vn>", "kien"]\ndaily_at = "6:30"\n',
+        ('[mail]\nbounces_to = "somebody"\n'
+         '[operators]\nmail = ["Kiên <kien@sogd.example.vn>", "kien"]\ndaily_at = "6:30"\n'),
         [
             f"mail.bounces_to: expected {ADDRESS}, got 'somebody'",
             f"operators.mail[1]: expected {ADDRESS}, got 'kien'",

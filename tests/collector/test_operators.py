@@ -1,5 +1,6 @@
 """The collector tells its operators about itself: real broker, real relay, the real program."""
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import Final
@@ -62,3 +63,25 @@ def test_a_lost_broker_is_told_to_the_operators_once_and_so_is_its_return(
     assert {one.to for one in relay.letters} == {(OPERATOR,)}, "no mail about a room"
     assert lost.message["Subject"].startswith("[Sẵn Sàng] Trung tâm giám sát: KHÔNG làm được việc")
     assert back.message["In-Reply-To"] == lost.message["Message-ID"]
+
+
+def test_a_database_that_refuses_is_told_past_it_and_told_once(
+    collector: StartCollector, mosquitto: StartMosquitto, mail_relay: StartRelay
+) -> None:
+    broker, relay = mosquitto(), mail_relay()
+    centre = collector(settings(relay, broker.port), prepare=one_room)
+    await_letters(centre, relay, 1)
+    centre.wait_for(lambda: centre.figure("sansang_mail_proven_bool") == 1)
+    holding = sqlite3.connect(centre.folder / "collector.db", isolation_level=None)
+    holding.execute("BEGIN IMMEDIATE")
+    broker.program.kill()  # so that there is an incident to be stored
+    _, told = await_letters(centre, relay, 2)
+    assert told.message["X-Sansang-Reason"] == "opened"
+    holding.execute("ROLLBACK")
+    holding.close()
+    broker.program.start()
+    await_letters(centre, relay, 3)
+    centre.wait_for(lambda: centre.figure("sansang_problems") == 0)
+    centre.wait_for(lambda: centre.figure("sansang_outbox_waiting") == 0)
+    assert reasons(relay.letters) == ["daily", "opened", "ended"]
+    assert "250 2.0.0 taken" in centre.get("/letters").text
