@@ -17,8 +17,6 @@ from contract import names, stamp
 Source = tuple[str, int]
 """Address and port."""
 
-_SESSIONS_MAX_COUNT: Final = 16_384
-_SOURCES_MAX_COUNT: Final = 16_384
 _KEYS_MAX_COUNT: Final = 16_384
 _WINDOW: Final = 1024
 _NEAR_BYTES: Final = 8
@@ -26,10 +24,13 @@ _NEAR_BYTES: Final = 8
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many packets a second are answered to one address, and in all; bursts may be as long as a second."""
+    """How many packets a second are answered to one address, and in all; bursts may be as long as a second. So many
+    addresses, and sessions, are remembered.
+    """
 
     per_source: float = 2000.0
     total: float = 20_000.0
+    remembered: int = 16_384
 
 
 class Refused(enum.StrEnum):
@@ -69,8 +70,9 @@ class Bucket:
 class Sources:
     """A bucket for each address. The one longest silent is forgotten first, when there are too many."""
 
-    def __init__(self, per_source: float) -> None:
-        self._rate = per_source
+    def __init__(self, limits: Limits) -> None:
+        self._rate = limits.per_source
+        self._most = limits.remembered
         self._buckets: OrderedDict[bytes | str, Bucket] = OrderedDict()
 
     def admits(self, address: str, at_s: float) -> bool:
@@ -79,7 +81,7 @@ class Sources:
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = Bucket(self._rate, at_s)
-            if len(self._buckets) > _SOURCES_MAX_COUNT:
+            if len(self._buckets) > self._most:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(key)
@@ -140,6 +142,28 @@ class Session:
         return True
 
 
+class _Sessions:
+    """By who speaks, and SSID. The one longest silent is forgotten first, when there are too many."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[tuple[str, int], Session] = OrderedDict()
+
+    def of(self, who: str, ssid: int) -> Session:
+        """A session, new or known."""
+        session = self._known.get((who, ssid))
+        if session is None:
+            session = self._known[who, ssid] = Session()
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+        else:
+            self._known.move_to_end((who, ssid))
+        return session
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
 class _Known(NamedTuple):
     """Who sent a packet, and by which key its answer is signed."""
 
@@ -156,10 +180,10 @@ class Reflector:
         self._ssids = frozenset(ssids)
         self._limits = limits
         self._wall_ns = wall_ns
-        self._sources = Sources(limits.per_source)
+        self._sources = Sources(limits)
         self._total = Bucket(limits.total, 0.0)
-        self._signed: _Sessions = OrderedDict()
-        self._plain: _Sessions = OrderedDict()  # by themselves: who forges addresses crowds out no agent
+        self._signed = _Sessions(limits.remembered)
+        self._plain = _Sessions(limits.remembered)  # by themselves: who forges addresses crowds out no agent
 
     def admits(self, address: str, at_s: float) -> bool:
         """Whether one more packet of an address may be looked at: asked first, of every packet."""
@@ -179,7 +203,7 @@ class Reflector:
         # Counted once the sender is known: a flood of forgeries uses up nobody's share.
         if not self._total.take(self._limits.total, self._limits.total, at_s):
             return Refused.BUSY
-        session = _session(self._plain if known.key is None else self._signed, (known.who, request.ssid))
+        session = (self._plain if known.key is None else self._signed).of(known.who, request.ssid)
         # Unsigned packets prove nothing: to look for repeats would only lock out a sender that starts anew.
         if known.key is not None and not session.is_new(request.seq, request.sent_ns):
             return Refused.REPLAYED
@@ -203,18 +227,3 @@ class Reflector:
             return Refused.FORGED
         key = self._keys.of(who)
         return _Known(who, key) if stamp.is_genuine(packet, key) else Refused.FORGED
-
-
-_Sessions = OrderedDict[tuple[str, int], Session]
-"""By who speaks, and SSID."""
-
-
-def _session(sessions: _Sessions, key: tuple[str, int]) -> Session:
-    session = sessions.get(key)
-    if session is None:
-        session = sessions[key] = Session()
-        if len(sessions) > _SESSIONS_MAX_COUNT:
-            sessions.popitem(last=False)
-    else:
-        sessions.move_to_end(key)
-    return session
