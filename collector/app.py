@@ -14,7 +14,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from collector.alerting.decide import Notice
 from collector.alerting.health import BEHIND_AFTER_S, STUCK_AFTER_S, Daily, Health, Look, Trouble
 from collector.alerting.incident import OWN, Change, Incidents, Policy
 from collector.alerting.letter import RoomFacts, Today, compose_daily
@@ -364,6 +363,7 @@ class Collector:
             troubles.append(Trouble("clock_stepped", value="clock_offset_s", measured=self._stepped[0]))
         cloned = self._pipeline.cloned_agents
         troubles += (Trouble("agent_cloned", agent) for agent in cloned)
+        troubles += (Trouble("agent_restored", agent) for agent in self._pipeline.restored_agents(now))
         troubles += (Trouble("agent_floods", agent) for agent in self._pipeline.flooding_agents)
         books = self._pipeline.books.items()
         troubles += (Trouble("plan_refused", agent) for agent, book in books if book.trouble and agent not in cloned)

@@ -38,6 +38,7 @@ _GROUP_MAX_COUNT: Final = 2000
 _QUARANTINE_PER_MINUTE: Final = 20
 _PRUNE_EVERY_S: Final = 60.0
 _FLOOD_OVER_S: Final = 120.0
+_SET_BACK_S: Final = 86400.0
 _FLOODS_MAX_COUNT: Final = 1000
 _REMEMBERED_MAX_COUNT: Final = 16
 _BOOT_MOVED_S: Final = 0.05
@@ -486,6 +487,10 @@ class Pipeline:
     def cloned_agents(self) -> frozenset[str]:
         """Agents as which two PCs speak."""
         return frozenset(twin.agent for twin in self._twins.doubted)
+
+    def restored_agents(self, now: float) -> frozenset[str]:
+        """Agents whose machine was lately set back to an earlier state of itself."""
+        return self._twins.set_back(now, _SET_BACK_S)
 
     @property
     def flooding_agents(self) -> frozenset[str]:

@@ -47,6 +47,16 @@ class Twins:
         """The identities in doubt."""
         return tuple(self._doubted.values())
 
+    def set_back(self, now: float, within_s: float) -> frozenset[str]:
+        """Agents of which a boot that had been followed by another spoke again lately, and long enough ago for two PCs
+        to have been noticed: a machine was set back to an earlier state of itself.
+        """
+        return frozenset(
+            agent
+            for agent, past in self._past.items()
+            if agent not in self._doubted and any(WITHIN_S < abs(now - at_s) <= within_s for at_s in past.returned_s)
+        )
+
     def heard(self, agent: str, boot: str, credential: str, at_s: float) -> Twin | None:
         """A batch of this boot has come. The doubt, if it shows just now."""
         past = self._past.get(agent)

@@ -36,7 +36,7 @@ _STOPS_WORK: Final = frozenset({"broker_lost", "journal_refuses", "database_refu
 """With these the collector sees nothing, keeps nothing, or tells nobody."""
 _MAIL_ITSELF: Final = frozenset({"mail_stuck", "mail_unproven"})
 """No mail can tell of these while they last: one tells of all of it when it is over."""
-_ABOUT_ONE: Final = frozenset({"agent_cloned", "agent_floods", "plan_refused", "recipient_refused"})
+_ABOUT_ONE: Final = frozenset({"agent_cloned", "agent_floods", "agent_restored", "plan_refused", "recipient_refused"})
 
 
 class Trouble(NamedTuple):

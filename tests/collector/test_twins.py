@@ -39,6 +39,16 @@ def test_a_machine_that_is_set_back_now_and_then_is_one() -> None:
     assert heard(Twins(), "abababab", every_s=1000.0) == []
 
 
+def test_a_machine_that_was_set_back_is_named_once_it_is_sure_to_be_one_for_a_day() -> None:
+    twins = Twins()
+    heard(twins, "aba")
+    back_s = START_S + 120
+    named = [twins.set_back(back_s + after_s, 86400.0) for after_s in (0, 900, 901, 86400, 86401)]
+    assert [sorted(each) for each in named] == [[], [], ["pc-1"], ["pc-1"], []]
+    heard(twins, "abab")
+    assert twins.set_back(back_s + 901, 86400.0) == frozenset(), "they are two, which is another matter"
+
+
 def test_a_new_credential_settles_it() -> None:
     twins = Twins()
     heard(twins, "abab")

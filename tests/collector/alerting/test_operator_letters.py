@@ -113,7 +113,7 @@ def test_every_problem_that_the_collector_can_have_is_told_in_both_languages() -
     wanted = {
         f"health.{code}{end}" for code in codes - {"agent_cloned", "agent_floods"} for end in ("", ".short", ".do")
     }
-    for code in ("agent_cloned", "agent_floods", "plan_refused", "recipient_refused"):
+    for code in ("agent_cloned", "agent_floods", "agent_restored", "plan_refused", "recipient_refused"):
         wanted |= {f"health.{code}{end}" for end in (".one", ".short", ".do")}
     assert sorted(code for code in wanted if set(entries().get(code, ())) != set(LANGUAGES)) == []
 
