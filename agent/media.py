@@ -177,10 +177,9 @@ def send_burst(wire: Wire, burst: Burst, abandoned: threading.Event) -> Sent:
                 continue
             if now_ns > latest_ns:
                 break
-            if now_ns - next_ns > _BEHIND_COUNT * gap_ns:
-                next_ns = now_ns
-            plan.send(wire, now_ns - next_ns, epoch_ns)
-            next_ns += gap_ns
+            late_ns = now_ns - next_ns
+            next_ns = (now_ns if late_ns > _BEHIND_COUNT * gap_ns else next_ns) + gap_ns
+            plan.send(wire, late_ns, epoch_ns)
         except Refusal as error:
             refusal = error
     until_ns = time.perf_counter_ns() + round(burst.wait_s * 1e9)
