@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import random
 import resource
 import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import pytest
 
@@ -20,8 +22,14 @@ from contract.spool import RecordTooLarge, Spool, SpoolFull, SpoolLimits, SpoolR
 from readiness.verdict import Level
 from tests.collector.test_doubt import Centre
 from tests.support.disks import MakeDisk, SmallDisk
+from tests.support.reliability import Seen
 
 READINGS = 20
+FULL_DISK: Final = pytest.mark.bar(
+    "disk full",
+    load="a small disk that we fill ourselves, or others fill, at any moment: during a put, an ack, a start; spool, "
+    "journal, the whole agent and the whole collector",
+)
 
 
 def a_record(number: int, readings: int = READINGS) -> Record:
@@ -60,7 +68,8 @@ def check_count(spool: Spool, path: Path) -> None:
     assert spool.made_count == READINGS * spool.last_seq
 
 
-def test_we_fill_no_disk_ourselves(make_disk: MakeDisk) -> None:
+@FULL_DISK
+def test_we_fill_no_disk_ourselves(make_disk: MakeDisk, seen: Seen) -> None:
     disk = make_disk(32 << 20)
     path = disk.folder / "spool.db"
     with a_spool(path) as spool:
@@ -70,6 +79,7 @@ def test_we_fill_no_disk_ourselves(make_disk: MakeDisk) -> None:
         check_count(spool, path)
     assert shutil.disk_usage(disk.folder).free > SPARE_DISK_BYTES - (1 << 20)
     assert path.stat().st_size > 4 << 20
+    seen("what we filled ourselves left others 15 MiB")
 
 
 def test_a_spool_on_a_disk_filled_by_others_works_until_it_grows_again(make_disk: MakeDisk) -> None:
@@ -292,6 +302,85 @@ def test_an_agent_on_a_read_only_disk_keeps_readings_in_memory(make_disk: MakeDi
     again.store.close(again.now)
 
 
+class Schedule(NamedTuple):
+    """How often a disk fills or empties, and by which chance."""
+
+    rounds: int
+    seed: int
+
+
+HOW_LONG: Final = [Schedule(12, 1), pytest.param(Schedule(1500, 2), marks=[pytest.mark.long, FULL_DISK])]
+
+
+def number_of(record: Record) -> int:
+    return int(record.taken.mono_s)
+
+
+def acknowledge_all(desk: Desk) -> set[int]:
+    """What the collector acknowledges now, as far as it could be noted."""
+    before = set(desk.waiting())
+    for epoch in list(desk.store.spool.epochs):
+        try:
+            epoch.acknowledge(epoch.next_seq - 1, mono_s=desk.mono_s)
+        except sqlite3.DatabaseError as error:
+            desk.store.mend(error, desk.now)
+            return set()  # it is sent again
+    return before - set(desk.waiting())
+
+
+@pytest.mark.parametrize("schedule", HOW_LONG, ids=["short", "long"])
+def test_a_disk_that_fills_and_empties_at_any_moment_costs_only_what_is_counted(
+    schedule: Schedule, make_disk: MakeDisk, seen: Seen
+) -> None:
+    """During a put, an ack, a start; whoever fills it. After a minute with room everything is on the disk again."""
+    chance = random.Random(schedule.seed)
+    disk = make_disk(40 << 20)
+    if chance.random() < 0.5:
+        disk.fill()
+    desk = Desk(disk.folder)
+    acked, forgotten = set[int](), set[int]()
+    filled_count = in_memory_count = 0
+    for turn in range(schedule.rounds):
+        if chance.random() < 0.7:
+            disk.fill(but_bytes=chance.choice((0, 0, 5_000, 70_000, 3_000_000)))
+            filled_count += 1
+        for _ in range(chance.randrange(1, 5)):
+            what = chance.choice(("put", "put", "ack", "start"))
+            if what == "put":
+                desk.put(chance.randrange(1, 80))
+            elif what == "ack":
+                acked |= acknowledge_all(desk)
+            else:
+                forgotten |= start_again(desk)
+        in_memory_count += desk.store.is_in_memory
+        if chance.random() < 0.7 or turn == schedule.rounds - 1:
+            disk.clear()
+            desk.put(int(TRY_AGAIN_S) + 1)
+            assert not desk.store.is_in_memory, f"turn {turn}: there has been room for a minute"
+            check_all(desk, acked | forgotten)
+    desk.store.close(desk.now)
+    put_count = int(desk.mono_s) - 1000
+    seen(f"spool: filled {filled_count:,} times, {in_memory_count:,} times on in memory")
+    seen(f"of {put_count:,} records {len(forgotten):,} ended in memory with a process that no disk had taken them from")
+    seen("0 lost uncounted, 0 uncaught, all on the disk again within 60 s of room")
+
+
+def start_again(desk: Desk) -> set[int]:
+    """The agent is stopped and started; what was in memory only and found no room on the disk to the last."""
+    held = set(desk.waiting()) if desk.store.is_in_memory else set[int]()
+    desk.store.close(desk.now)
+    desk.begin()
+    return held - set(desk.waiting())
+
+
+def check_all(desk: Desk, settled: set[int]) -> None:
+    """Every record that was put waits once, is settled, or is counted reading by reading."""
+    waiting = desk.waiting()
+    assert len(waiting) == len(set(waiting))
+    gone = set(range(1000, int(desk.mono_s))) - set(waiting) - settled
+    assert desk.store.spool.dropped_count == READINGS * len(gone)
+
+
 # The journal.
 
 
@@ -339,6 +428,40 @@ def test_a_journal_on_a_full_disk_refuses_whole_groups_and_goes_on_at_once_when_
         disk.clear()
         keep(journal, refused)
         check_journal(journal, refused + 10)
+
+
+@pytest.mark.parametrize("schedule", HOW_LONG, ids=["short", "long"])
+def test_a_journal_whose_disk_fills_and_empties_keeps_whole_groups_and_goes_on_at_once(
+    schedule: Schedule, make_disk: MakeDisk, seen: Seen
+) -> None:
+    chance = random.Random(schedule.seed)
+    disk = make_disk(64 << 20)
+    path = disk.folder / "journal.db"
+    journal = Journal(path)
+    following, refused_count, pruned_upto = 1, 0, 0
+    for _ in range(schedule.rounds):
+        disk.fill(but_bytes=chance.choice((0, 0, 70_000, 3_000_000)))
+        for _ in range(chance.randrange(1, 6)):
+            count = chance.choice((1, 10, 2500))
+            try:
+                keep(journal, following, count)
+            except sqlite3.Error:
+                refused_count += 1
+            else:
+                following += count
+        if chance.random() < 0.3:
+            journal.close()
+            journal = Journal(path, check=chance.random() < 0.2)
+        if chance.random() < 0.5:
+            pruned_upto += journal.prune(fed_id=following - 1, before_s=following - 9000.0)
+        disk.clear()
+        keep(journal, following)
+        following += 10
+        assert not journal.damage
+    assert [one.seq for one in journal.since(0.0)] == list(range(pruned_upto + 1, following))
+    journal.close()
+    seen(f"journal: filled {schedule.rounds:,} times, {refused_count:,} groups refused whole, {following - 1:,} kept")
+    assert refused_count > 0
 
 
 def test_a_journal_on_a_full_disk_lets_go_of_what_every_sink_has_and_takes_new_records(make_disk: MakeDisk) -> None:

@@ -34,7 +34,7 @@ class SmallDisk:
 
     def clear(self) -> None:
         """Somebody deletes the recording."""
-        self._filler.unlink()
+        self._filler.unlink(missing_ok=True)
 
     def make_read_only(self) -> None:
         """As Linux does to a disk on which it found errors: also for files that are open."""
