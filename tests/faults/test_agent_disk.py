@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 
 from agent.app import Agent
 from agent.clock import SystemClock
 from agent.link import Broker
 from agent.settings import AgentSettings
+from agent.store import TRY_AGAIN_S
 from collector.reception import Reception
 from contract.batch import decode_batch, pack_record
 from contract.durable_file import PAGE_BYTES
@@ -25,6 +27,7 @@ from tests.agent.made import MadeProbe, loads
 from tests.support.disks import MakeDisk
 from tests.support.mosquitto import StartMosquitto
 from tests.support.mqtt import Client
+from tests.support.reliability import Seen
 
 PLAN: Final = """
 tick_s = "1s"
@@ -42,15 +45,26 @@ def an_old_record(number: int) -> Record:
     return Record(taken=Moment(boot="before", mono_s=float(number), wall_s=1.8e9 + number), readings=(reading,))
 
 
+class LeapingClock(SystemClock):
+    """The PC's own clock, that can be set ahead, so that a minute passes at once."""
+
+    ahead_s = 0.0
+
+    def now(self) -> Moment:
+        present = super().now()
+        return msgspec.structs.replace(present, mono_s=present.mono_s + self.ahead_s)
+
+
 class RunningAgent:
     """An agent in a thread of its own, that measures once a second and counts: 1,000,001, 1,000,002, ..."""
 
     def __init__(self, folder: Path, plan: Path, port: int) -> None:
         self.count = 1_000_000
+        self.clock = LeapingClock()
         broker = Broker(host="127.0.0.1", port=port, tls=False)
         settings = AgentSettings(agent="pc-1", broker=broker, data_dir=folder, plan=plan)
         self.agent = Agent(
-            settings, load_probe=loads(ping=MadeProbe(longest_s=0.5, does=self._measure)), clock=SystemClock()
+            settings, load_probe=loads(ping=MadeProbe(longest_s=0.5, does=self._measure)), clock=self.clock
         )
         self.exit_code: int | None = None
         self._thread = threading.Thread(target=self._run)
@@ -79,6 +93,10 @@ class Centre:
         self.client.subscribe("sansang/v1/+/up/batch")
         self._answered_count = 0
         self._receptions: dict[str, Reception] = {}
+
+    def dropped_count(self) -> int:
+        """Readings that the agent has declared lost."""
+        return max(decode_batch(one.payload).dropped_count for one in list(self.client.got))
 
     def values(self) -> set[int]:
         """All values that have come so far; what is new is acknowledged."""
@@ -170,3 +188,36 @@ def test_an_agent_on_a_disk_that_is_read_only_sends_what_it_measures(
     centre = Centre(broker.port)
     with running(path.parent, plan, broker.port):
         wait_until(lambda: centre.values() >= {1_000_001, 1_000_002, 1_000_003})
+
+
+@pytest.mark.bar("disk full", load="the whole agent on a disk that is full when it starts, or fills while it runs")
+@pytest.mark.parametrize("is_full_at_start", [True, False], ids=["at the start", "while it runs"])
+def test_an_agent_on_a_full_disk_sends_all_that_it_measures_and_is_back_on_it_within_a_minute_of_room(
+    make_disk: MakeDisk,
+    plan: Path,
+    mosquitto: StartMosquitto,
+    caplog: pytest.LogCaptureFixture,
+    seen: Seen,
+    *,
+    is_full_at_start: bool,
+) -> None:
+    disk = make_disk(32 << 20)
+    centre = Centre((broker := mosquitto()).port)
+    if is_full_at_start:
+        disk.fill()
+    with running(disk.folder / "agent", plan, broker.port) as agent:
+        wait_until(lambda: agent.count >= 1_000_002)
+        disk.fill()
+        measured = agent.count
+        wait_until(lambda: agent.count >= measured + 2)
+        # Only now does anybody acknowledge.
+        wait_until(lambda: centre.values() >= set(range(1_000_001, measured + 3)))
+        assert agent.agent._store.is_in_memory == is_full_at_start
+        disk.clear()
+        agent.clock.ahead_s += TRY_AGAIN_S
+        measured = agent.count
+        wait_until(lambda: centre.values() >= set(range(1_000_001, measured + 3)))
+        assert not agent.agent._store.is_in_memory
+    assert centre.dropped_count() == 0
+    assert not any(entry.exc_info for entry in caplog.records)
+    seen(f"agent: {len(centre.values())} of {len(centre.values())} readings came, 0 declared lost, 0 uncaught")
