@@ -5,13 +5,16 @@ them is `tests/support/weak_link.py`, whose bytes are all that the kernel's TCP 
 """
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
@@ -20,6 +23,7 @@ import pytest
 import deploy
 import dev
 from agent.clock import SystemClock
+from agent.forward import LIVE_MAX_COUNT
 from bench.job import TICK_S, Room
 from collector.authority import Authority
 from collector.database import open_database, sqlite_url
@@ -32,7 +36,7 @@ from tests.support.debian import require
 from tests.support.ports import is_listening
 from tests.support.processes import Program, Programs
 from tests.support.reliability import Seen
-from tests.support.weak_link import SERVER, Quality, WeakLink, weak_link
+from tests.support.weak_link import SERVER, Quality, Way, WeakLink, always, never, weak_link
 
 AGENT: Final = "dongvan-pc1"
 LIVE_LAG_S: Final = 60.0
@@ -159,6 +163,10 @@ class Far:
         """What was measured since the agent started."""
         return [one for one in self.stored() if one.seq > self.backlog_count]
 
+    def sleep_until(self, elapsed_s: float) -> None:
+        """Let the line do what it does, until so many seconds after it was made."""
+        time.sleep(max(0.0, elapsed_s - self.link.elapsed_s()))
+
     def wait_for(self, holds: Callable[[], bool], within_s: float) -> float:
         """Wait until something holds; how long that took."""
         began_s = time.monotonic()
@@ -216,7 +224,7 @@ LOADS: Final = [
         id="5 hours at 256 kbit/s",
     ),
     pytest.param(
-        Load(Quality(32_000.0, 0.05, 0.15, 16_000), hours=24.0, tick_s=10.0, hole_s=45.0, hole_every_s=120.0, holes=5,
+        Load(Quality(32_000.0, 0.05, 0.15, 16_000), hours=24.0, tick_s=10.0, hole_s=45.0, hole_every_s=120.0, holes=4,
              within_s=900.0),
         id="a day at 32 kbit/s",
         marks=pytest.mark.long,
@@ -236,17 +244,20 @@ def test_a_backlog_drains_over_a_weak_line_and_live_records_do_not_wait(
         far.start_agent(tick_s=load.tick_s)
         drained_s = far.wait_for(far.is_drained, load.within_s)
         holes_end_s = load.holes * load.hole_every_s
-        far.wait_for(lambda: far.link.elapsed_s() - began_s > holes_end_s, holes_end_s + 1.0)
+        far.sleep_until(began_s + holes_end_s)
         live_count = far.stored_count(live=True)
         far.wait_for(lambda: far.stored_count(live=True) > live_count, LIVE_LAG_S)
-        # What came of it: TCP's repetitions and lost packets too.
-        carried_bytes, (up, down) = far.link.up.carried_bytes(began_s), (far.link.up, far.link.down)
+        far.wait_for(lambda: all_came(far.stored()), LIVE_LAG_S)
+        # TCP's repetitions and what got lost are in it.
+        carried_bytes, lost_count = (
+            far.link.up.carried_bytes(began_s),
+            far.link.up.lost_count + far.link.down.lost_count,
+        )
         stored = far.stored()
     live = stored[far.backlog_count :]
     longest_lag_s = max(one.lag_s for one in live)
     seen(f"drained in {drained_s / 60:.1f} min; live lag at most {longest_lag_s:.0f} s over {len(live)} live records")
-    seen(f"{carried_bytes / 1e3:.0f} kB up with all headers, {up.lost_count + down.lost_count} packets lost")
-    assert all_came(stored)
+    seen(f"{carried_bytes / 1e3:.0f} kB up with all headers, {lost_count} packets lost, 0 records")
     assert longest_lag_s <= LIVE_LAG_S
 
 
@@ -263,3 +274,81 @@ def test_a_backlog_takes_its_share_of_a_line_and_no_more(programs: Programs, tmp
         print(f"{mean_bps:.0f} bit/s, at most {way.busiest_bps(10.0, from_s, until_s):.0f}")  # noqa: T201 - for whoever tunes it
         assert way.busiest_bps(10.0, from_s, until_s) <= 1.1 * SHARE_BPS
         assert mean_bps >= 0.9 * SHARE_BPS
+
+
+class Flap(NamedTuple):
+    """How long the line is up, and then dead, by turns."""
+
+    quality: Quality
+    hours: float
+    tick_s: float
+    every_s: float
+    turns: int
+
+
+@pytest.mark.bar("slow link", load="flapping every 20 s")
+@pytest.mark.parametrize(
+    "flap",
+    [
+        pytest.param(Flap(Quality(256_000.0, 0.05, 0.1, 32_000), 2.0, tick_s=3.0, every_s=5.0, turns=2), id="5 s"),
+        pytest.param(
+            Flap(Quality(32_000.0, 0.05, 0.15, 16_000), 8.0, tick_s=10.0, every_s=20.0, turns=9),
+            id="20 s, at 32 kbit/s",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_over_a_line_that_flaps_everything_comes_bit_by_bit(
+    flap: Flap, programs: Programs, tmp_path: Path, seen: Seen
+) -> None:
+    with far_room(flap.quality, programs, tmp_path) as far:
+        far.keep_backlog(flap.hours)
+        far.start_agent(tick_s=flap.tick_s)
+        began_s = far.link.elapsed_s()
+        far.link.flap(flap.every_s)
+        came: list[int] = []
+        for turn in range(flap.turns):
+            # Shortly after each end of a life, for what was under way then.
+            far.sleep_until(began_s + (2 * turn + 1) * flap.every_s + 1.0)
+            came.append(len(far.stored()))
+        far.link.up.passes = far.link.down.passes = always
+        far.wait_for(far.is_drained, 240.0)
+        far.wait_for(lambda: all_came(far.stored()), LIVE_LAG_S)
+        stored = far.stored()
+    advanced_count = sum(after > before for before, after in itertools.pairwise([0, *came]))
+    seen(f"flapping: records came in {advanced_count} of {flap.turns} lives of {flap.every_s:g} s, 0 lost")
+    assert advanced_count >= 0.8 * flap.turns
+    assert max(one.lag_s for one in stored[far.backlog_count :]) <= LIVE_LAG_S + 2 * flap.every_s
+
+
+@pytest.mark.long
+@pytest.mark.bar("slow link", load="half-open connections")
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_half_open_connection_is_noticed_and_replaced(
+    way: str, programs: Programs, tmp_path: Path, seen: Seen
+) -> None:
+    with far_room(Quality(256_000.0), programs, tmp_path) as far:
+        agent = far.start_agent(tick_s=5.0)
+        far.wait_for(lambda: far.stored_count(live=True) >= 2, 60.0)
+        vanishing: Way = getattr(far.link, way)
+        vanishing.passes = never
+        noticed_s = far.wait_for(lambda: "not connected" in agent.tail(), HALF_OPEN_NOTICED_S)
+        time.sleep(10.0)
+        vanishing.passes = always
+        taken_s = time.time()
+        far.wait_for(lambda: any(one.taken_s > taken_s for one in far.stored()), LIVE_LAG_S)
+        far.wait_for(lambda: all_came(far.stored()), LIVE_LAG_S)
+        stored = far.stored()
+    seen(f"what vanishes on its way {way} was noticed in {noticed_s:.0f} s")
+    assert max(one.lag_s for one in stored) <= LIVE_LAG_S
+
+
+def test_in_quiet_hours_only_live_records_come(programs: Programs, tmp_path: Path) -> None:
+    """By the centre's clock in the plan's own zone; here the hour before and after the present one."""
+    now = datetime.now(ZoneInfo("Asia/Ho_Chi_Minh"))
+    begins, ends = now - timedelta(hours=1), now + timedelta(hours=1)
+    with far_room(Quality(256_000.0), programs, tmp_path) as far:
+        far.keep_backlog(1.0)
+        far.start_agent(tick_s=3.0, quiet_hours=[f"{begins:%H:%M}-{ends:%H:%M}"])
+        far.wait_for(lambda: far.stored_count(live=True) >= 3, 60.0)
+        assert far.stored_count(live=False) < LIVE_MAX_COUNT
