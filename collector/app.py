@@ -27,7 +27,7 @@ from collector.inlet import Arrival, BrokerAccess, Inlet
 from collector.mail import ByHand, Mailer
 from collector.outages import Outage, Outages
 from collector.outbox import Outbox
-from collector.pipeline import Pipeline, gather
+from collector.pipeline import Pipeline, Waiting
 from collector.plans import Completion, Reach, WrittenPlan, load_plans, plan_for, stamp
 from collector.portrait import Portrait
 from collector.recovery import open_journal
@@ -284,9 +284,10 @@ class Collector:
         watchdog_s = service_manager.watchdog_every_s()
         reviewed_s = planned_s = reported_s = float("-inf")
         before = self._clock.now()
+        waiting = Waiting(self._inlet.arrivals)
         while not self._stopping.is_set() and not self._journal.damage:  # a damaged journal is mended by a new start
             due_s = max(0.0, reviewed_s + every_s - self._clock.now().mono_s)
-            self._take(gather(self._inlet.arrivals, min(1.0, due_s)))
+            self._take(waiting.gather(min(1.0, due_s)))
             now = self._clock.now()
             step_s = (now.wall_s - before.wall_s) - (now.mono_s - before.mono_s)
             before = now
@@ -303,7 +304,7 @@ class Collector:
             if watchdog_s is not None and now.mono_s - reported_s >= watchdog_s:
                 reported_s = now.mono_s
                 service_manager.notify("WATCHDOG=1")
-        self._take(gather(self._inlet.arrivals, 0.0))
+        self._take(waiting.gather(0.0))
 
     def _take(self, arrivals: list[Arrival]) -> None:
         if arrivals:

@@ -7,7 +7,7 @@ import functools
 import logging
 import queue
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -15,13 +15,15 @@ import msgspec
 
 from collector.derived import OWN_NAME
 from collector.inlet import Arrival, BadArrival, BatchArrival, FloodArrival, LinkArrival, StateArrival
-from collector.journal import Boot, Gap, Journal, Kept, Stream
+from collector.journal import Boot, Gap, Journal, JournalFull, Kept, Stream
 from collector.ledger import Word
 from collector.reception import Reception
 from collector.registry import RegistryView, Room
 from collector.timing import BootClock, clock_offset_s
 from collector.twins import Twins
 from collector.watch import Doubt, Review, Watch
+from contract.batch import Batch
+from contract.durable_file import is_full
 from contract.messages import Ack
 from contract.moment import Moment
 from contract.plan import Plan
@@ -34,7 +36,14 @@ Values = dict[str, int | float]
 REBUILD_S: Final = 3600.0
 """How far back the journal is read at a start to know again what was known."""
 _DERIVE_EVERY_S: Final = 60.0
-_GROUP_MAX_COUNT: Final = 2000
+_GROUP_MAX_COUNT: Final = 200
+"""As many agents as may speak in one transaction: each touches a page of every table, and on a full disk the
+write-ahead log has room for little more than a thousand."""
+_GROUP_MAX_READINGS: Final = 1000
+"""How much backlog a transaction takes: some hundredths of a second, for which whatever is live may have to wait."""
+_BACKLOG_MAX_COUNT: Final = 5000
+_LIVE_WITHIN_S: Final = 180.0
+_PARTS_MAX_COUNT: Final = 8
 _QUARANTINE_PER_MINUTE: Final = 20
 _PRUNE_EVERY_S: Final = 60.0
 _FLOOD_OVER_S: Final = 120.0
@@ -167,7 +176,7 @@ class Pipeline:
         self._link_since_s = 0.0
         """Since when the broker has been reachable, or lost."""
         self.problems: set[str] = set()
-        self._judged_seqs: dict[tuple[str, str], int] = {}
+        self._judged_seqs: Remembered[int] = Remembered()
         """By agent and epoch, up to where rooms were judged by records while the journal refused them."""
         self._floods_s: dict[str, float] = {}
         """Agents that lately sent more than they may, and when."""
@@ -191,6 +200,33 @@ class Pipeline:
         """Take everything that has come, in one durable transaction; then acknowledge; then understand it."""
         self.view = self._view(self.view)
         arrivals = self._believed(arrivals)
+        self._understand(arrivals, self._take_in(arrivals, now, len(arrivals) // _PARTS_MAX_COUNT))
+
+    def _take_in(self, arrivals: Sequence[Arrival], now: float, least_count: int) -> list[Kept]:
+        """Keep and acknowledge; gives what rooms are to be judged by, which a journal that refuses does not change.
+
+        What is too much for one transaction on a full disk is kept in parts, the smallest of `least_count` arrivals.
+        """
+        try:
+            kept = self._store(arrivals)
+        except sqlite3.Error as error:
+            if len(arrivals) > max(1, least_count) and _is_too_much(error):
+                half = len(arrivals) // 2
+                parts = (arrivals[:half], arrivals[half:])
+                return [one for part in parts for one in self._take_in(part, now, least_count)]
+            # Nothing of this group is acknowledged, so nothing is lost: the agents send it again.
+            log.exception("the journal refused a group of %d arrivals", len(arrivals))
+            self.problems.add("journal_refuses")
+            return [one for arrival in arrivals if isinstance(arrival, BatchArrival) for one in self._unkept(arrival)]
+        self._owed_step_s = 0.0
+        if kept:  # what brings no record proves nothing
+            self.problems.discard("journal_refuses")
+        self._acknowledge(arrivals, now)
+        return [one for one in kept if one.seq > (self._judged_seqs.get(one.agent, one.epoch) or 0)]
+
+    def _store(self, arrivals: Sequence[Arrival]) -> list[Kept]:
+        """Journal all of it in one durable transaction; the records that are new. Raises sqlite3.Error."""
+        counts = msgspec.structs.replace(self.counts)
         try:
             with self._journal.transaction():
                 self._shift_boots()
@@ -206,20 +242,12 @@ class Pipeline:
                         state = arrival.state
                         self._journal.save_word(Word(arrival.agent, arrival.arrived_s, state.state, state.reason))
         except sqlite3.Error:
-            # Nothing of this group is acknowledged, so nothing is lost: the agents send it again.
-            log.exception("the journal refused a group of %d arrivals", len(arrivals))
-            self.problems.add("journal_refuses")
+            self.counts = counts
             self._receptions.clear()
             for known in self._boots.all():
                 known.noted_began_s = float("nan")  # what was learnt is still true, and not on the disk
-            kept = [one for arrival in arrivals if isinstance(arrival, BatchArrival) for one in self._unkept(arrival)]
-        else:
-            self._owed_step_s = 0.0
-            if kept:  # what brings no record proves nothing
-                self.problems.discard("journal_refuses")
-            self._acknowledge(arrivals, now)
-            kept = [one for one in kept if one.seq > self._judged_seqs.get((one.agent, one.epoch), 0)]
-        self._understand(arrivals, kept)
+            raise
+        return kept
 
     def _understand(self, arrivals: Sequence[Arrival], records: Iterable[Kept]) -> None:
         for arrival in arrivals:
@@ -241,9 +269,8 @@ class Pipeline:
         if not self.view.is_welcome(agent):
             return []
         self._note(arrival)
-        known = (agent, batch.epoch)
-        judged_seq = self._judged_seqs.get(known, 0)
-        self._judged_seqs[known] = max(judged_seq, batch.last)
+        judged_seq = self._judged_seqs.get(agent, batch.epoch) or 0
+        self._judged_seqs.put(agent, batch.epoch, max(judged_seq, batch.last))
         unkept = []
         for seq, record in zip(range(batch.first, batch.last + 1), batch.records, strict=True):
             if seq > judged_seq and record.taken.boot == batch.now.boot:
@@ -609,13 +636,55 @@ def _book_values(book: AgentBook) -> Values:
     return values
 
 
-def gather(arrivals: "queue.Queue[Arrival]", wait_s: float) -> list[Arrival]:
-    """Whatever has come, waiting for the first at most `wait_s`: one transaction serves all of it."""
-    gathered: list[Arrival] = []
-    try:
-        gathered.append(arrivals.get(timeout=wait_s))
-        while len(gathered) < _GROUP_MAX_COUNT:
-            gathered.append(arrivals.get_nowait())
-    except queue.Empty:
-        pass
-    return gathered
+def _is_too_much(error: sqlite3.Error) -> bool:
+    """Whether the disk had no room for a transaction, and may have for a smaller one."""
+    return isinstance(error, sqlite3.OperationalError) and is_full(error) and not isinstance(error, JournalFull)
+
+
+class Waiting:
+    """What has come and waits for the pipeline: gives it out in groups, what tells of the present before any backlog.
+
+    What one agent sent stays in its order, except that live records overtake its own backlog of the same boot.
+    """
+
+    def __init__(self, arrivals: "queue.Queue[Arrival]") -> None:
+        self._arrivals = arrivals
+        self._backlog: deque[BatchArrival] = deque()
+
+    def gather(self, wait_s: float) -> list[Arrival]:
+        """What one transaction is to take, waiting for the first at most `wait_s`: all that is live, some backlog."""
+        group: list[Arrival] = []
+        try:
+            self._sort(self._arrivals.get(timeout=0.0 if self._backlog else wait_s), group)
+            while len(group) < _GROUP_MAX_COUNT and len(self._backlog) < _BACKLOG_MAX_COUNT:
+                self._sort(self._arrivals.get_nowait(), group)
+        except queue.Empty:
+            pass
+        readings_count = 0
+        while self._backlog and len(group) < _GROUP_MAX_COUNT and readings_count < _GROUP_MAX_READINGS:
+            readings_count += sum(len(record.readings) for record in self._backlog[0].batch.records)
+            group.append(self._backlog.popleft())
+        return group
+
+    def _sort(self, arrival: Arrival, group: list[Arrival]) -> None:
+        if isinstance(arrival, BatchArrival):
+            if not _is_live(arrival.batch):
+                self._backlog.append(arrival)
+                return
+            self._let_out(group, arrival.agent, but_of=arrival.batch.now.boot)
+        elif isinstance(arrival, StateArrival):
+            self._let_out(group, arrival.agent, but_of="")
+        group.append(arrival)
+
+    def _let_out(self, group: list[Arrival], agent: str, *, but_of: str) -> None:
+        """Let an agent's backlog go first if what comes now would contradict it: a goodbye, or another boot."""
+        out = [one for one in self._backlog if one.agent == agent]
+        if any(one.batch.now.boot != but_of for one in out):
+            group += out
+            self._backlog = deque(one for one in self._backlog if one.agent != agent)
+
+
+def _is_live(batch: Batch) -> bool:
+    """Whether it tells of the present."""
+    newest = batch.records[-1].taken
+    return newest.boot == batch.now.boot and batch.now.mono_s - newest.mono_s <= _LIVE_WITHIN_S

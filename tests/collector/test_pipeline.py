@@ -1,9 +1,11 @@
 """The pipeline: what is acknowledged is on the disk, everything is kept once, and only the present is judged."""
 
+import contextlib
 import itertools
 import logging
 import queue
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -13,10 +15,11 @@ import msgspec
 import pytest
 
 from collector.derived import OWN_NAME
-from collector.inlet import Arrival, LinkArrival
-from collector.journal import Gap
-from collector.pipeline import gather
+from collector.inlet import Arrival, BatchArrival, LinkArrival, StateArrival
+from collector.journal import Gap, Journal, Kept
+from collector.pipeline import Waiting
 from collector.samples import samples_of
+from contract.batch import Batch
 from contract.messages import State
 from contract.moment import Moment
 from contract.outcome import Outcome
@@ -411,8 +414,9 @@ def test_all_that_waits_is_gathered_at_once() -> None:
     arrivals: queue.Queue[Arrival] = queue.Queue()
     for number in range(5):
         arrivals.put(LinkArrival(connected=True, reason="", arrived_s=float(number)))
-    assert [one.arrived_s for one in gather(arrivals, 1.0)] == [0.0, 1.0, 2.0, 3.0, 4.0]
-    assert gather(arrivals, 0.0) == []
+    waiting = Waiting(arrivals)
+    assert [one.arrived_s for one in waiting.gather(1.0)] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert waiting.gather(0.0) == []
 
 
 def test_the_first_arrival_ends_the_wait() -> None:
@@ -420,6 +424,108 @@ def test_the_first_arrival_ends_the_wait() -> None:
     late = threading.Timer(0.1, arrivals.put, [LinkArrival(connected=True, reason="", arrived_s=1.0)])
     late.start()
     began_s = time.monotonic()
-    assert len(gather(arrivals, 60.0)) == 1
+    assert len(Waiting(arrivals).gather(60.0)) == 1
     assert time.monotonic() - began_s < 30
     late.join()
+
+
+def waiting_for(*came: Arrival) -> Waiting:
+    arrivals: queue.Queue[Arrival] = queue.Queue()
+    for one in came:
+        arrivals.put(one)
+    return Waiting(arrivals)
+
+
+def came(ago_s: float, *, agent: str = AGENT, boot: str = "boot-1", records: int = 1, at_s: float = 0) -> BatchArrival:
+    """A batch whose newest record is so old."""
+    now = Moment(boot=boot, mono_s=1e6, wall_s=1e6)
+    record = Record(taken=Moment(boot=boot, mono_s=1e6 - ago_s, wall_s=1e6 - ago_s), readings=(ping(),))
+    batch = Batch(
+        epoch=EPOCH, low=1, first=1, now=now, made_count=1, dropped_count=0, records=(record,) * records
+    )  # fmt: skip
+    return BatchArrival(agent, batch, 500, at_s)
+
+
+def test_what_is_measured_now_goes_before_all_backlog_and_a_group_takes_only_some_of_it() -> None:
+    old = [came(7200.0, records=240) for _ in range(20)]
+    live = [came(1.0, agent=f"pc-{number}") for number in range(30)]
+    waiting = waiting_for(*old, *live)
+    first = waiting.gather(0.0)
+    assert first[:30] == live
+    assert 0 < len(first[30:]) < 10
+    rest = first[30:]
+    while group := waiting.gather(0.0):
+        rest += group
+    assert rest == old
+
+
+def test_a_flood_of_agents_is_taken_in_groups() -> None:
+    waiting = waiting_for(*(came(1.0, agent=f"pc-{number}") for number in range(500)))
+    assert [len(waiting.gather(0.0)) for _ in range(4)] == [200, 200, 100, 0]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        StateArrival(AGENT, State(state="offline", reason="shutdown"), False, 2.0),
+        came(1.0, boot="boot-2", at_s=2.0),
+    ],
+    ids=["goodbye", "next boot"],
+)
+def test_an_agents_goodbye_and_its_next_boot_do_not_overtake_its_backlog(after: Arrival) -> None:
+    """Else a PC that was switched off would seem to be there, and two boots to take turns."""
+    old = [came(7200.0, records=240, at_s=float(number)) for number in range(9)]
+    other = came(7200.0, agent="pc-2")
+    group = waiting_for(other, *old, after).gather(0.0)
+    assert group[:10] == [*old, after]
+
+
+def test_what_is_remembered_of_a_refusing_journal_is_bounded(centre: Centre, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    centre.journal._db.execute("PRAGMA query_only=ON")
+    for number in range(50):
+        centre.send(centre.batch(1, epoch=f"epoch{number:04}"))
+    assert len(list(centre.pipeline._judged_seqs.all())) < 20
+
+
+def test_a_group_that_is_refused_counts_when_it_is_kept(centre: Centre, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    centre.journal._db.execute("PRAGMA query_only=ON")
+    lost = centre.batch(1)
+    centre.send(lost)
+    assert centre.pipeline.counts.records_total == 0
+    centre.journal._db.execute("PRAGMA query_only=OFF")
+    centre.send(lost)
+    assert (centre.pipeline.counts.records_total, centre.pipeline.counts.duplicates_total) == (1, 0)
+
+
+class ShortLog(Journal):
+    """On a full disk whose write-ahead log has room for some records at a time, and no more."""
+
+    room_count = 30
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._left = self.room_count
+        with super().transaction():
+            yield
+
+    def keep(self, kept: Kept) -> bool:
+        self._left -= 1
+        if self._left < 0:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return super().keep(kept)
+
+
+def test_what_is_too_much_for_one_transaction_on_a_full_disk_is_kept_in_parts(centre: Centre, folder: Path) -> None:
+    agents = [f"crowd-{number:03}" for number in range(200)]
+    for agent in agents:
+        centre.registry.add_agent(agent, ROOM, centre.now - 900)
+    centre.journal.close()
+    centre.journal = centre.pipeline._journal = ShortLog(folder / "journal.db")
+    centre.pipeline.handle([centre.arrival(centre.batch(1), agent) for agent in agents], centre.now)
+    assert [agent for agent, upto, _ in centre.answers.seen if upto == 1] == agents
+    assert centre.pipeline.problems == set()
+    assert centre.pipeline.counts.records_total == 200
