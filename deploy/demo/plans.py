@@ -1,9 +1,8 @@
 """The plans of the demo: one for the simulated rooms, one for this PC."""
 
-import socket
-import struct
-from pathlib import Path
 from typing import Final
+
+from agent.nic import default_route
 
 TICK_S: Final = 2
 
@@ -152,6 +151,21 @@ name_wanted = "lesson.demo"
 server = "127.0.0.1"
 port = {dns_port}
 every_s = {slow}
+
+[[probe]]
+name = "link"
+portal_url = "http://127.0.0.1:{web_port}/healthz"
+portal_body = "ok\\n"
+mtu_address = "127.0.0.1"
+collector = "127.0.0.1:{broker_port}"
+collector_tls = false
+timeout_s = 0.5
+every_s = 20
+"""
+
+_OUTWARD = """\
+gateway = "auto"
+name_wanted = "zoom.us"
 """
 
 _LINK: Final = """
@@ -206,20 +220,8 @@ def this_pc_plan(*, broker_port: int, web_port: int, dns_port: int, link: bool) 
     text = _THIS_PC.format(tick=TICK_S, slow=slow, broker_port=broker_port, web_port=web_port, dns_port=dns_port)
     if not link:
         return text
-    gateway = default_gateway()
-    if gateway is not None:
-        text += _GATEWAY.format(gateway=gateway, slow=slow)
+    text += _OUTWARD
+    route = default_route()
+    if route is not None and route.gateway:
+        text += _GATEWAY.format(gateway=route.gateway, slow=slow)
     return text + _LINK.format(slow=slow, rare=rare)
-
-
-def default_gateway() -> str | None:
-    """The IPv4 address of this PC's default gateway, where Linux says so."""
-    try:
-        lines = Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]
-    except OSError:
-        return None
-    for line in lines:
-        fields = line.split()
-        if fields[1] == "00000000" and int(fields[3], 16) & 2:
-            return socket.inet_ntoa(struct.pack("<L", int(fields[2], 16)))
-    return None
