@@ -6,15 +6,14 @@ import secrets
 import sys
 import threading
 import time
-import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from collector.alerting.health import BEHIND_AFTER_S, STUCK_AFTER_S, Daily, Health, Look, Trouble
+from collector.alerting.health import FOUND_HERE, Daily, Health, Look, Sight, Trouble
 from collector.alerting.incident import OWN, Change, Incidents, Policy
 from collector.alerting.letter import RoomFacts, Today, compose_daily
 from collector.alerting.told import Told
@@ -43,7 +42,7 @@ from collector.web.site import build_site
 from contract import service_manager
 from contract.moment import Clock, Moment
 from contract.plan import Plan
-from contract.settings import SettingsError, is_loopback
+from contract.settings import SettingsError, is_loopback, read_toml
 from readiness.profile import Profile, default_profiles, read_profiles
 
 log = logging.getLogger(__name__)
@@ -55,12 +54,8 @@ _STOPS_WORK: Final = frozenset({"broker_lost", "journal_refuses", "database_refu
 _LAST_WORK_S: Final = 10.0
 _STEP_S: Final = 2.0
 """From here on a jump of our own wall clock is a step, and no slewing."""
-_STEP_TOLD_S: Final = 900.0
-"""So long a step of our own clock stays a trouble, to be long enough for one."""
 _OF_ONE_AGENT: Final = frozenset({"agent_cloned", "agent_floods"})
 """Problems for the pages, of which operators are told by agent."""
-_OURS: Final = frozenset({"clock_stepped", "sink_behind", "mail_stuck", "mail_unproven", "no_operators"})
-"""Problems that are looked for here."""
 
 
 class SystemClock:
@@ -98,8 +93,6 @@ class Collector:
         )
         self._unsaved: list[Change] = []
         self._unsaved_outages: dict[str, Outage] = {}
-        self._stepped = (0.0, float("-inf"))  # by how much our own clock was last set, and when by the other one
-        self._fed_s = self._clock.now().mono_s  # when the sinks last took everything, by that clock
         self._stopping = threading.Event()
         self._running = contextlib.ExitStack()  # what `stop` has to take down, the latest first
         self._engine = open_settings_database(settings)
@@ -292,9 +285,8 @@ class Collector:
             step_s = (now.wall_s - before.wall_s) - (now.mono_s - before.mono_s)
             before = now
             if abs(step_s) > _STEP_S:
-                self._stepped = (step_s, now.mono_s)
                 self._pipeline.clock_stepped(step_s, now.wall_s)
-                self._health.start_over(now.wall_s)
+                self._health.clock_stepped(step_s, now.wall_s)
             if now.mono_s - planned_s >= _PLANS_EVERY_S:
                 planned_s = now.mono_s
                 self._publish_plans()
@@ -357,11 +349,14 @@ class Collector:
     def _look_at_ourselves(self, now: float) -> Look:
         """What is wrong with the collector itself, which the pages show at once and operators hear of if it lasts."""
         problems = self._pipeline.problems
-        problems -= _OURS
-        problems |= set(self._own_problems(now))
-        troubles = [Trouble(code) for code in problems - _OF_ONE_AGENT - {"clock_stepped"}]
-        if "clock_stepped" in problems:
-            troubles.append(Trouble("clock_stepped", value="clock_offset_s", measured=self._stepped[0]))
+        sight = Sight(
+            is_fed=not any(feeder.view.trouble and feeder.view.behind_count for feeder in self._feeders),
+            unheeded_since_s=self._outbox.unheeded_since_s(),
+            sends_mail=self._settings.mail.mode == "smtp",
+        )
+        problems -= FOUND_HERE
+        problems |= self._health.problems(sight, now)
+        troubles = [self._health.trouble(code) for code in problems - _OF_ONE_AGENT]
         cloned = self._pipeline.cloned_agents
         troubles += (Trouble("agent_cloned", agent) for agent in cloned)
         troubles += (Trouble("agent_restored", agent) for agent in self._pipeline.restored_agents(now))
@@ -372,22 +367,6 @@ class Collector:
         present.update(one.address for one in self._health.operators)
         troubles += (Trouble("recipient_refused", who) for who in self._outbox.refused_addresses() if who in present)
         return self._health.look(troubles, now)
-
-    def _own_problems(self, now: float) -> Iterator[str]:
-        mono_s = self._clock.now().mono_s
-        if mono_s - self._stepped[1] < max(_STEP_TOLD_S, 2 * self._settings.alerts.hold_off_s):
-            yield "clock_stepped"
-        if not any(feeder.view.trouble and feeder.view.behind_count for feeder in self._feeders):
-            self._fed_s = mono_s
-        if mono_s - self._fed_s > BEHIND_AFTER_S:
-            yield "sink_behind"
-        since_s = self._outbox.unheeded_since_s()
-        if since_s is not None and abs(now - since_s) > STUCK_AFTER_S:
-            yield "mail_stuck"
-        if self._health.proof(now).is_missing:
-            yield "mail_unproven"
-        if self._settings.mail.mode == "smtp" and not self._health.operators:
-            yield "no_operators"
 
     def _write_daily(self, daily: Daily, review: Review, look: Look, now: float) -> None:
         message = compose_daily(
@@ -475,13 +454,7 @@ def load_profiles(path: Path | None) -> dict[str, Profile]:
     """The built-in profiles, or those of a file. Raises SettingsError."""
     if path is None:
         return default_profiles()
-    try:
-        raw: Mapping[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError.unreadable(path, error) from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError.not_toml(path, error) from error
-    return read_profiles(raw, source=str(path))
+    return read_profiles(read_toml(path), source=str(path))
 
 
 def open_settings_database(settings: CollectorSettings) -> Engine:

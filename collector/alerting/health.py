@@ -25,6 +25,10 @@ STUCK_AFTER_S: Final = 3600.0
 """So long a letter may wait while none leaves."""
 BEHIND_AFTER_S: Final = 900.0
 """So long a sink may refuse: a database that is restarted, or its machine, is back by then."""
+_STEP_TOLD_S: Final = 900.0
+"""So long a step of our own clock stays a trouble, to be long enough for one."""
+FOUND_HERE: Final = frozenset({"clock_stepped", "sink_behind", "mail_stuck", "mail_unproven", "no_operators"})
+"""Problems that nobody else notes."""
 _AGENTS_POLICY: Final = Policy(
     hold_off_s=0.0,
     clear_after_s=3600.0,
@@ -48,6 +52,18 @@ class Trouble(NamedTuple):
     about: str = ""
     value: str = ""
     measured: float | None = None
+
+
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
+    """What is seen of the collector from outside its pipeline.
+
+    `is_fed`: every sink takes what it is given. `unheeded_since_s`: when the oldest letter was written that waits and
+    after which none has left. `sends_mail`: letters go to a relay.
+    """
+
+    is_fed: bool
+    unheeded_since_s: float | None
+    sends_mail: bool
 
 
 class _Series(NamedTuple):
@@ -114,12 +130,33 @@ class Health:
         self._daily_at = dt.time.fromisoformat(daily_at)
         self.told = told
         self._since_s: dict[tuple[str, str], float] = {}
+        self._stepped: tuple[float, float] | None = None  # by how much our own clock was last set, and when
+        self._step_told_s = max(_STEP_TOLD_S, 2 * policy.hold_off_s)
+        self._starved_s: float | None = None
 
     @property
     def missing_at(self) -> str:
         """The time of day from which on a daily mail is missing (`07:00`)."""
         missing = dt.datetime.combine(dt.date.min, self._daily_at) + dt.timedelta(seconds=PROVEN_WITHIN_S)
         return f"{missing:%H:%M}"
+
+    def problems(self, sight: Sight, now: float) -> frozenset[str]:
+        """Those of `FOUND_HERE` that there are now."""
+        self._starved_s = None if sight.is_fed else now if self._starved_s is None else self._starved_s
+        found = {
+            "clock_stepped": self._stepped is not None and 0 <= now - self._stepped[1] < self._step_told_s,
+            "sink_behind": self._starved_s is not None and now - self._starved_s > BEHIND_AFTER_S,
+            "mail_stuck": sight.unheeded_since_s is not None and abs(now - sight.unheeded_since_s) > STUCK_AFTER_S,
+            "mail_unproven": self.proof(now).is_missing,
+            "no_operators": sight.sends_mail and not self.operators,
+        }
+        return frozenset(code for code, is_so in found.items() if is_so)
+
+    def trouble(self, code: str) -> Trouble:
+        """A problem, with what is known of it."""
+        if code == "clock_stepped" and self._stepped is not None:
+            return Trouble(code, value="clock_offset_s", measured=self._stepped[0])
+        return Trouble(code)
 
     def look(self, troubles: Collection[Trouble], now: float) -> Look:
         """Take in everything that is wrong now."""
@@ -146,9 +183,11 @@ class Health:
             findings=tuple(findings),
         )
 
-    def start_over(self, now: float) -> None:
-        """Our own clock was stepped: what is wrong has been so since now."""
+    def clock_stepped(self, step_s: float, now: float) -> None:
+        """Our own clock was set, to now: what is wrong has been so since now."""
+        self._stepped = (step_s, now)
         self._since_s = dict.fromkeys(self._since_s, now)
+        self._starved_s = None
 
     def proof(self, now: float) -> Proof:
         """Whether mail is known to leave. What was proved by a clock that ran ahead is not."""

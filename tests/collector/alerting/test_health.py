@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from collector.alerting.decide import Recipient
-from collector.alerting.health import PROVEN_WITHIN_S, Health, Look, Trouble
+from collector.alerting.health import PROVEN_WITHIN_S, Health, Look, Sight, Trouble
 from collector.alerting.incident import AGENTS, COLLECTOR, Change, Incident, Policy
 from collector.alerting.letter import ZONE
 from collector.alerting.told import Tellable, Telling, Told
@@ -222,10 +222,53 @@ def test_a_daily_time_before_midnight_is_missed_after_it() -> None:
     assert health.missing_at == "00:15"
 
 
+# What nobody else notes
+
+QUIET = Sight(is_fed=True, unheeded_since_s=None, sends_mail=True)
+
+
+def test_a_sink_that_takes_nothing_for_a_quarter_of_an_hour_is_a_problem_until_it_does() -> None:
+    centre = Centre()
+    starved = replace(QUIET, is_fed=False)
+    found = [centre.health.problems(starved, NOON_S + after_s) for after_s in (0, 900, 901, 5000)]
+    assert [sorted(each) for each in found] == [[], [], ["sink_behind"], ["sink_behind"]]
+    assert centre.health.problems(QUIET, NOON_S + 5001) == frozenset()
+    assert centre.health.problems(starved, NOON_S + 5002) == frozenset()
+
+
+def test_no_letter_for_an_hour_though_one_waits_is_a_problem() -> None:
+    centre = Centre()
+    waiting = replace(QUIET, unheeded_since_s=NOON_S)
+    assert centre.health.problems(waiting, NOON_S + 3600) == frozenset()
+    assert centre.health.problems(waiting, NOON_S + 3601) == {"mail_stuck"}
+    assert centre.health.problems(QUIET, NOON_S + 3602) == frozenset()
+
+
+def test_mail_without_operators_is_a_problem_and_no_mail_at_all_is_none() -> None:
+    centre = Centre(operators=())
+    assert centre.health.problems(QUIET, NOON_S) == {"no_operators"}
+    assert centre.health.problems(replace(QUIET, sends_mail=False), NOON_S) == frozenset()
+
+
+@pytest.mark.parametrize("step_s", [-86400.0, 3600.0])
+def test_a_step_of_our_own_clock_is_told_once_and_is_over_after_a_while(step_s: float) -> None:
+    centre = Centre()
+    centre.look()
+    centre.now += step_s
+    centre.health.clock_stepped(step_s, centre.now)
+    assert centre.health.trouble("clock_stepped").measured == step_s
+    for _ in range(60):
+        centre.now += 60
+        problems = centre.health.problems(QUIET, centre.now) & {"clock_stepped"}
+        centre.look(*map(centre.health.trouble, problems))
+    reasons = [reason for reason, _ in centre.letters]
+    assert reasons == ["opened", "ended"]
+
+
 def test_after_a_step_of_our_own_clock_troubles_begin_now() -> None:
     centre = Centre()
     centre.lasts(120, PLANS)
     centre.now -= 7200
-    centre.health.start_over(centre.now)
+    centre.health.clock_stepped(-7200, centre.now)
     (finding,) = centre.look(PLANS).findings
     assert finding.since_s == centre.now

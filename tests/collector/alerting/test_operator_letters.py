@@ -10,6 +10,7 @@ import pytest
 
 import collector
 from collector.alerting.decide import Notice, Reason
+from collector.alerting.health import FOUND_HERE
 from collector.alerting.incident import AGENTS, COLLECTOR, Incident
 from collector.alerting.letter import RoomFacts, Today, compose, compose_daily
 from collector.web.letters import read_mail
@@ -108,7 +109,7 @@ def test_there_are_words_for_every_reason(room: str, one: Finding, reason: Reaso
 def test_every_problem_that_the_collector_can_have_is_told_in_both_languages() -> None:
     source = Path(collector.__file__).parent
     written = "".join(path.read_text(encoding="utf-8") for path in source.glob("*.py"))
-    codes = set(re.findall(r'problems\.add\("(\w+)"\)', written)) | set(re.findall(r'yield "(\w+)"', written))
+    codes = set(re.findall(r'problems\.add\("(\w+)"\)', written)) | FOUND_HERE
     assert len(codes) >= 8
     wanted = {
         f"health.{code}{end}" for code in codes - {"agent_cloned", "agent_floods"} for end in ("", ".short", ".do")
