@@ -309,7 +309,7 @@ class Schedule(NamedTuple):
     seed: int
 
 
-HOW_LONG: Final = [Schedule(12, 1), pytest.param(Schedule(1500, 2), marks=[pytest.mark.long, FULL_DISK])]
+HOW_LONG: Final = [Schedule(12, 1), pytest.param(Schedule(300, 2), marks=[pytest.mark.long, FULL_DISK])]
 
 
 def number_of(record: Record) -> int:
