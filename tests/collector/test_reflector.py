@@ -1,5 +1,6 @@
 """The reflector as a service: its socket, its secret, alone on a host, and packets of an independent implementation."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from agent.orders import read_orders
+from agent.probes import load_probe
+from agent.probes.stamp import Stamp
 from collector.plans import Completion, Reach, read_plan_file
 from collector.reflecting import Refused
 from collector.reflector import ReflectorError, ReflectorService, load_secret
 from collector.settings import ReflectorSettings
 from contract import stamp, stream
 from readiness.profile import default_profiles
+from tests.support.collector import StartCollector
 from tests.support.ports import free_port
 from tests.support.reflector import SECRET, Reflecting
 
@@ -145,9 +150,6 @@ every_s = "6h"
 
 
 def test_a_plan_is_completed_for_its_agent(tmp_path: Path) -> None:
-    from agent.orders import read_orders  # noqa: PLC0415 - the two ends meet in this test alone
-    from agent.probes import load_probe  # noqa: PLC0415 - as above
-
     path = tmp_path / "default.toml"
     path.write_text(PLAN, encoding="utf-8")
     plan = read_plan_file(path, tuple(PROFILES))
@@ -227,3 +229,15 @@ def test_a_name_that_can_have_no_key_is_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert "3 to 32 characters" in done.stderr
+
+
+def test_the_collector_answers_beside_its_other_work(collector: StartCollector) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    centre = collector(
+        f'[broker]\nport = {free_port()}\n[reflector]\nenabled = true\nhost = "127.0.0.1"\nport = {port}\n'
+    )
+    centre.wait_for(lambda: centre.get("/healthz").is_success)
+    key = stamp.derive_key(load_secret(centre.folder / "reflector-secret"), "pc-1").hex()
+    probe = Stamp(target="lesson", address="127.0.0.1", port=port, key=key, agent="pc-1", duration_s=0.5)
+    assert asyncio.run(probe.measure())["received_count"] > 0
+    assert centre.program.stop() == 0

@@ -9,7 +9,7 @@ from tests.support.debian import require
 
 FOLDER = Path(deploy.__file__).parent / "linux"
 PROGRAM = re.compile(r"^ExecStart=(\S+)", re.MULTILINE)
-UNITS = ("sansang-agent", "sansang-collector")
+UNITS = ("sansang-agent", "sansang-collector", "sansang-reflector")
 
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,9 @@ def test_systemd_finds_nothing_wrong_with_a_unit(installed: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("installed", "worst"), [("sansang-agent", 2.0), ("sansang-collector", 2.5)], indirect=["installed"]
+    ("installed", "worst"),
+    [("sansang-agent", 2.0), ("sansang-collector", 2.5), ("sansang-reflector", 2.5)],
+    indirect=["installed"],
 )
 def test_a_unit_is_exposed_no_more_than_it_must_be(installed: Path, worst: float) -> None:
     done = analyze("security", "--offline=yes", installed)
@@ -51,7 +53,9 @@ def test_a_unit_is_exposed_no_more_than_it_must_be(installed: Path, worst: float
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_unit_starts_the_installed_program_with_its_settings(unit: str) -> None:
     program, command, option, _ = settings_of(unit)["ExecStart"].split()
-    assert (program, command, option) == (f"/opt/sansang/bin/{unit}", "run", "--config")
+    wanted = ("sansang-collector", "reflector") if unit == "sansang-reflector" else (unit, "run")
+    assert (Path(program).name, command) == wanted
+    assert (Path(program).parent, option) == (Path("/opt/sansang/bin"), "--config")
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -66,3 +70,4 @@ def test_systemd_never_gives_up_on_a_program(unit: str) -> None:
 def test_only_the_agent_may_open_raw_sockets() -> None:
     assert settings_of("sansang-agent")["CapabilityBoundingSet"] == "CAP_NET_RAW"
     assert settings_of("sansang-collector")["CapabilityBoundingSet"] == ""
+    assert settings_of("sansang-reflector")["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
