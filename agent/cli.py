@@ -203,7 +203,7 @@ def identify_device(arguments: argparse.Namespace) -> int:
     probe = _make_probe("device", arguments.address, [*arguments.set, "target=device"])
     assert isinstance(probe, Device)  # noqa: S101 - for mypy
     try:
-        seen = asyncio.run(probe.look())
+        seen = asyncio.run(probe.look(anew=True))
     except ProbeFailed as failure:
         if arguments.json:
             line = {"target": arguments.address, "outcome": failure.outcome, "detail": failure.detail}

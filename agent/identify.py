@@ -1,12 +1,30 @@
 """Puts into words, or into JSON, what a device was found to be."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from agent.devices.asking import Seen
 from agent.taking import sound
 from contract.catalogue import Language, say
-from contract.parts import STATUS, Recognition
+from contract.parts import STATUS, Recognition, State, names_of
 from contract.quantity import quantity
+
+_EXPECTED: Final = {
+    "codec": ("camera", "microphone", "sip_registration", "h323_registration"),
+    "camera": ("video",),
+    "projector": ("power", "lamp"),
+}
+"""Parts that a device of the family has, and whose silence is worth a word."""
+
+
+def _parts(seen: Seen) -> dict[str, State]:
+    """All that was told of, and what should have been: unknown."""
+    parts = dict(seen.told.parts)
+    for part in _EXPECTED.get(seen.identity.family, ()) if seen.identity is not None and seen.identity.kind else ():
+        first = names_of(part)[0]
+        if not any(name in parts for name in names_of(part)):
+            parts[first] = State.UNKNOWN
+    return parts
 
 
 def told(address: str, seen: Seen) -> dict[str, object]:
@@ -22,7 +40,7 @@ def told(address: str, seen: Seen) -> dict[str, object]:
         "firmware": identity.firmware if identity is not None else "",
         "by": identity.by if identity is not None else seen.alive_by,
         "description": seen.description,
-        "parts": {name: state.name.lower() for name, state in seen.told.parts.items()},
+        "parts": {name: state.name.lower() for name, state in _parts(seen).items()},
         "values": sound(seen.told.figures),
     }
 
@@ -48,7 +66,7 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
             yield "  " + say("identify.vendor", language, vendor=identity.vendor)
     if seen.description:
         yield "  " + say("identify.description", language, description=seen.description)
-    for part, state in seen.told.parts.items():
+    for part, state in _parts(seen).items():
         named = say(f"page.value.{part}{STATUS}", language)
         state_named = say(f"part_state.{state.name.lower()}", language)
         yield "  " + say("identify.told", language, name=named, value=state_named)

@@ -50,6 +50,8 @@ async def look(
             return await asked.at_least(kinds)
         kind, identity = found
         told = await kind.ask(asked.device)
+        if is_known and told == Told() and await kind.recognise(asked.device) is None:
+            return await asked.at_least(kinds)  # the plan takes it for what it is not, or not any more
     except ProbeFailed as failure:
         if asked.is_silent:
             raise

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.probe import ProbeFailed
+from agent.probes.tcp import failure_of
 from agent.resolving import Resolved, resolve
 from contract.outcome import Outcome
 
@@ -59,11 +60,10 @@ async def _connect(found: Resolved, port: int, timeout_s: float) -> str:
     try:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(found.address, port, family=found.family)
-    except ConnectionError:
-        return f"tcp {port} refused"  # by the host itself, which therefore lives
-    except TimeoutError:
-        raise ProbeFailed(Outcome.TIMEOUT, f"tcp {port}: no answer") from None
     except OSError as error:
-        raise ProbeFailed(Outcome.UNREACHABLE, f"tcp {port}: {error.strerror or error}") from None
+        failure = failure_of(error, f"tcp {port}", timeout_s, {})
+        if failure.outcome is Outcome.REFUSED:
+            return f"tcp {port} refused"  # by the host itself, which therefore lives
+        raise failure from None
     writer.close()
     return f"tcp {port}"

@@ -88,8 +88,8 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
         values |= seen.told.figures
         return values | {f"{part}{STATUS}": int(state) for part, state in seen.told.parts.items()}
 
-    async def look(self) -> Seen:
-        """What it is and how it is. Raises ProbeFailed."""
+    async def look(self, *, anew: bool = False) -> Seen:
+        """What it is and how it is; `anew` recognises also what the plan names. Raises ProbeFailed."""
         what = f"device {self.address}"
         kinds = self._kinds()
         by_snmp = any(kind.way == "snmp" for kind in kinds)
@@ -105,7 +105,9 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
             asked = msgspec.structs.replace(asked, snmp=await self._asker(what))
         try:
             async with asyncio.timeout(self._limit_s):
-                return await look(asked, kinds, time.perf_counter, is_known=self.kind is not None, ports=self.ports)
+                return await look(
+                    asked, kinds, time.perf_counter, is_known=self.kind is not None and not anew, ports=self.ports
+                )
         except TimeoutError:
             detail = f"{what}: answers, but not to all within {self._limit_s:g} s"
             raise ProbeFailed(Outcome.BROKEN, detail) from None

@@ -172,6 +172,11 @@ def test_a_named_kind_is_not_recognised_anew(devices: Devices) -> None:
     assert seen.told == devices.look("codec").told
 
 
+def test_a_plan_that_takes_a_device_for_what_it_is_not_is_not_believed(devices: Devices) -> None:
+    assert devices.measure("router", kind="axis")["recognition_code"] == Recognition.UNIDENTIFIED
+    assert devices.measure("camera", kind="axis")["recognition_code"] == Recognition.RECOGNISED
+
+
 @pytest.mark.parametrize("community", ["stranger", "odd-descr"])
 def test_a_device_that_nobody_knows_is_reachable_and_unidentified(devices: Devices, community: str) -> None:
     values = devices.measure(community)
@@ -369,6 +374,12 @@ def test_identify_speaks_to_people(agent: SnmpSim) -> None:
     assert "Đăng ký H.323: đang tắt hoặc chưa cấu hình" in lines
     english = identify(agent, "unregistered", "--lang", "en").stdout
     assert "SIP registration: failed" in english
+
+
+def test_identify_names_what_a_device_leaves_unsaid(agent: SnmpSim) -> None:
+    told = json.loads(identify(agent, "projector", "--json", "--set", "kind=epson").stdout)
+    assert (told["vendor"], told["by"]) == ("Epson", "sysObjectID 1.3.6.1.4.1.1248.4.1")
+    assert told["parts"] == {"power": "unknown", "lamp": "unknown"}
 
 
 def test_identify_says_what_is_silent_and_what_is_not_there(agent: SnmpSim) -> None:
