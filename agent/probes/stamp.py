@@ -24,7 +24,8 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
 
     The collector writes `key` and `agent` into the plan that it sends, where they are absent, and `address` and `port`
     of its own reflector. A reflector of another make needs a `key` and an `ssid` set at both ends, or neither. A target
-    that begins with `lesson` counts for the lesson, and then outranks its pings.
+    that begins with `lesson` counts for the lesson, and then outranks its pings. A burst by the defaults takes 0.46 MB,
+    both ways together.
     """
 
     target: Target
