@@ -432,7 +432,8 @@ def show_ledger(arguments: argparse.Namespace) -> int:
     """Every account and every hole; exit 1 when something is missing without a cause."""
     settings = load_settings(arguments.config)
     language = _language(arguments, settings)
-    end_s = time.time() if arguments.end is None else arguments.end
+    now_s = time.time()
+    end_s = now_s if arguments.end is None else arguments.end
     begin_s = end_s - 86400.0 if arguments.begin is None else arguments.begin
     with _registry(settings) as registry:
         registry.room(arguments.room)
@@ -440,7 +441,7 @@ def show_ledger(arguments: argparse.Namespace) -> int:
             agent.agent for agent in registry.agents() if any(one.room == arguments.room for one in agent.standings)
         ]
     with _journal(settings) as journal:
-        found = make_ledger(journal.evidence(agents), begin_s, end_s)
+        found = make_ledger(journal.evidence(agents), begin_s, end_s, now_s=now_s)
     if arguments.json:
         print(msgspec.json.encode(found).decode())
     else:

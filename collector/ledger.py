@@ -1,5 +1,6 @@
 """Holds what agents say that they measured against what is stored, and names the cause of every hole. Pure."""
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -98,18 +99,22 @@ class Evidence(NamedTuple):
     quarantined_s: Sequence[float]
 
 
-def make_ledger(evidence: Evidence, from_s: float, to_s: float) -> Ledger:
-    """The ledger of [from_s, to_s), by whole slots. A slot is a hole when less than half of the usual is stored."""
+def make_ledger(evidence: Evidence, from_s: float, to_s: float, *, now_s: float = math.inf) -> Ledger:
+    """The ledger of [from_s, to_s), by whole slots. A slot is a hole when less than half of the usual is stored.
+
+    One that is not over by `now_s` is none yet: most of it has still to be measured.
+    """
     first, last = int(from_s // SLOT_S), int(-(-to_s // SLOT_S))
     within = [tally for tally in evidence.tallies if first <= tally.slot < last]
     by_slot: dict[int, int] = {}
     for tally in within:
         by_slot[tally.slot] = by_slot.get(tally.slot, 0) + tally.readings_count
-    usual = statistics.median(by_slot.values()) if by_slot else 0.0
+    over = math.inf if now_s == math.inf else now_s // SLOT_S
+    usual = statistics.median([count for slot, count in by_slot.items() if slot < over] or [0])
     known_from = min((tally.slot for tally in evidence.tallies), default=None)
     holes: list[Hole] = []
     for slot in range(first, last):
-        if by_slot and by_slot.get(slot, 0) >= usual * _THIN:
+        if slot >= over or (by_slot and by_slot.get(slot, 0) >= usual * _THIN):
             continue
         cause, reason = _cause_of(slot, evidence, known_from)
         begin_s, end_s = max(from_s, slot * SLOT_S), min(to_s, (slot + 1) * SLOT_S)
@@ -132,7 +137,7 @@ def _cause_of(slot: int, evidence: Evidence, known_from: int | None) -> tuple[Ca
     if any(begin_s <= at_s < end_s for at_s in evidence.quarantined_s):
         return Cause.QUARANTINED, ""
     said = _last_words(evidence.words, end_s)
-    if known_from is None or slot < known_from:
+    if known_from is None or slot <= known_from:  # it may have begun at the end of its first slot
         return Cause.NOT_BEFORE, ""
     if any(tally.unsure_count for tally in evidence.tallies if abs(tally.slot - slot) <= 1):
         return Cause.CLOCK_UNKNOWN, ""

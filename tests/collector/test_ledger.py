@@ -109,6 +109,20 @@ def test_a_thin_slot_is_a_hole() -> None:
     assert found.stored_count == 1140
 
 
+def test_the_slot_that_is_under_way_is_no_hole_yet() -> None:
+    """Asked in the first half of any ten minutes, the command said that something was missing without a cause."""
+    under_way = [tally._replace(readings_count=40) if tally.slot == DAY_SLOT + 11 else tally for tally in tallies()]
+    evidence = Evidence(under_way, [Account("pc-1", "e1", 2340, 0, 2340)], [], [], [])
+    assert make_ledger(evidence, BEGIN_S, END_S, now_s=END_S - 1).holes == ()
+    assert make_ledger(evidence, BEGIN_S, END_S, now_s=END_S).holes == (hole(11, 11, Cause.UNKNOWN),)
+
+
+def test_an_agent_that_began_at_the_end_of_its_first_slot_had_sent_nothing_before() -> None:
+    begun = [Tally("pc-1", "e1", DAY_SLOT + slot, 10 if slot == 0 else 100, 0) for slot in range(12)]
+    evidence = Evidence(begun, [Account("pc-1", "e1", 1110, 0, 1110)], [], [], [])
+    assert make_ledger(evidence, BEGIN_S, END_S).holes == (hole(0, 0, Cause.NOT_BEFORE),)
+
+
 @pytest.mark.parametrize(("made", "dropped", "stored", "still_open"), [(100, 0, 100, 0), (100, 30, 50, 20)])
 def test_the_account_adds_up(made: int, dropped: int, stored: int, still_open: int) -> None:
     assert Account("pc-1", "e1", made, dropped, stored).open_count == still_open
