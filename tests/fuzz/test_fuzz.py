@@ -44,13 +44,14 @@ class Plan(NamedTuple):
 
 
 PLANS: Final = {
-    "batch": Plan(6000, 3_500_000),
+    "batch": Plan(6000, 3_200_000),
     "messages": Plan(4000, 2_500_000),
     "topics": Plan(3000, 1_500_000),
     "plans": Plan(2000, 150_000),
     "settings": Plan(800, 50_000),
     "certificate": Plan(2000, 1_100_000),
     "dns": Plan(2000, 1_000_000),
+    "datagrams": Plan(2000, 300_000),
     "nut": Plan(600, 60_000),
     "apcupsd": Plan(600, 60_000),
     "http": Plan(600, 60_000),
@@ -88,8 +89,8 @@ def test_a_spoilt_input_is_taken_or_refused_as_declared(name: str) -> None:
 @pytest.mark.long
 @pytest.mark.bar(
     "fuzz",
-    load="whatever comes from outside, spoilt: batches, acks, states, topics, plans, settings, certificates, and the "
-    "answers of name servers, web servers, UPSes and SNMP devices",
+    load="whatever comes from outside, spoilt: batches, acks, states, topics, plans, settings, certificates, "
+    "test packets, and the answers of name servers, web servers, UPSes and SNMP devices",
 )
 def test_ten_million_inputs_bring_nothing_but_what_is_declared(seen: Seen, tmp_path: Path) -> None:
     if importlib.util.find_spec("atheris") is None:
