@@ -36,6 +36,7 @@ EARLIEST_S: Final = datetime(2006, 1, 1, tzinfo=UTC).timestamp()
 LATEST_S: Final = datetime(2037, 12, 31, tzinfo=UTC).timestamp()
 DEAD_BATTERY_S: Final = datetime(2009, 1, 1, tzinfo=UTC).timestamp()
 A_NAP_S: Final = 3.0
+PATIENCE_S: Final = 300.0
 TLS_BROKER: Final = """\
 listener {port} 127.0.0.1
 persistence false
@@ -91,7 +92,7 @@ class Site:
     def await_more(self, pcs: Sequence[Pc], count: int) -> None:
         """Wait until so many more records of each PC's present boot have been kept."""
         before = {pc.name: self.kept_count(pc) for pc in pcs}
-        self.collector.wait_for(lambda: all(self.kept_count(pc) >= before[pc.name] + count for pc in pcs))
+        self.collector.wait_for(lambda: all(self.kept_count(pc) >= before[pc.name] + count for pc in pcs), PATIENCE_S)
 
 
 @pytest.fixture
