@@ -21,6 +21,7 @@ from contract.parts import STATUS, Recognition
 from contract.settings import Phrase, Port, Problem, Seconds, Target
 
 _SNMP_PORT: Final = 161
+_USUAL: Final = ("auto", "ping", "snmp")
 _MORE: Final = 4
 """A device answers several questions; those after the first may take so many times `timeout_s` together."""
 
@@ -64,8 +65,8 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
         """Kinds and protocols that are none, and what is wrong with the login."""
         if self.kind is not None and self.kind not in kind_names():
             yield _one_of("kind", self.kind, kind_names())
-        elif self.by not in (ways := ("auto", "ping", *_ways())):
-            yield _one_of("by", self.by, ways)
+        elif self.by not in _USUAL and self.by not in (ways := _ways()):  # only then are all kinds' files imported
+            yield _one_of("by", self.by, sorted({*_USUAL, *ways}))
         elif self.kind is not None and self.by not in ("auto", load_kind(self.kind).way):
             yield Problem("by", "settings.one_of_two", {"first": "kind", "second": "by"})
         yield from SnmpLogin.doubts(self)
@@ -128,8 +129,8 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
         return asker
 
 
-def _ways() -> Sequence[str]:
-    return sorted({load_kind(name).way for name in kind_names()})
+def _ways() -> set[str]:
+    return {load_kind(name).way for name in kind_names()}
 
 
 def _one_of(where: str, got: str, choices: Sequence[str]) -> Problem:

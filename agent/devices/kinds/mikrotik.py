@@ -5,7 +5,7 @@ from typing import Final
 from agent.devices.kind import Device, Told
 from agent.devices.parts import plausible
 from agent.devices.readers import host_resources, way_out
-from agent.devices.table import ROWS_MAX_COUNT, Table, number_in
+from agent.devices.table import ROWS_MAX_COUNT, FigureAt, Table, number_in
 
 _ROOT: Final = "1.3.6.1.4.1.14988.1.1"
 _GAUGE: Final = f"{_ROOT}.3.100.1.3"
@@ -33,5 +33,10 @@ KIND: Final = Table(
     description=r"^RouterOS (?P<model>\S+)",
     model=(".7.9.0",),
     firmware=(".4.4.0",),
+    figures=(
+        # Before RouterOS 7: in tenths.
+        FigureAt("temperature_celsius", ".3.11.0", 0.1),
+        FigureAt("temperature_celsius", ".3.10.0", 0.1),
+    ),
     readers=(gauges, host_resources, way_out),
 )
