@@ -260,6 +260,21 @@ def test_whatever_the_clocks_of_pcs_say_records_are_placed_right(
         assert all(agent["last_heard_s"] <= time.time() for agent in document["agents"])
 
 
+def test_an_agent_that_slept_for_hours_makes_up_for_no_tick(site: Site, make_pc: Callable[..., Pc]) -> None:
+    pc = make_pc(site, 0, wall_s=time.time())
+    site.await_more([pc], 2)
+    pc.program.pause()
+    woke_mono_s = pc.dial.sleep(7 * 3600.0)
+    pc.program.resume()
+    site.await_more([pc], 5)
+    pc.program.stop()
+    awake = [one for one in site.kept() if one.record.taken.mono_s >= woke_mono_s]
+    lasted_s = max(one.record.taken.mono_s for one in awake) - woke_mono_s
+    assert len(awake) <= lasted_s + 2
+    assert bursts(awake) == []
+    assert hold_to_truth(awake, [pc], time.time())._replace(worst_s=0.0) == Wrong(0, 0, 0, 0, 0.0)
+
+
 def test_a_wrong_clock_is_a_finding_with_its_remedy_and_a_series(site: Site, make_pc: Callable[..., Pc]) -> None:
     pc = make_pc(site, 0, wall_s=DEAD_BATTERY_S)
 

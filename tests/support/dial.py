@@ -51,6 +51,14 @@ class Dial:
         self.wall_ahead_s = wall_s - time.time()
         self._turn()
 
+    def sleep(self, lasts_s: float) -> float:
+        """The PC sleeps so long in no time; how old its boot is when it wakes. Its boot is the same as before."""
+        self.wall_ahead_s += lasts_s
+        self._boot_ahead_s += lasts_s
+        self._boots_ahead_s[self.boot] = self._boot_ahead_s
+        self._turn()
+        return time.clock_gettime(time.CLOCK_BOOTTIME) + self._boot_ahead_s
+
     def slew(self, ppm: int) -> None:
         """From now on the wall clock runs so much too fast, as a time service makes it."""
         self._turn(ppm)
