@@ -340,7 +340,16 @@ def test_a_worn_lamp_is_found(devices: Devices) -> None:
     assert findings(devices, "projector", "projector", CODEC_ROOM).keys() == {"NO_READING"}
 
 
-# identify
+# By hand
+
+
+def test_the_command_line_reads_a_device(agent: SnmpSim) -> None:
+    words = ["--target", agent.address, "--set", "community=blind", "--json"]
+    command = [sys.executable, "-m", "agent", "probe", "device", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    line = json.loads(done.stdout)
+    assert (line["probe"], line["outcome"]) == ("device", "ok")
+    assert (line["values"]["camera1_status_code"], line["values"]["camera2_status_code"]) == (0, 2)
 
 
 def identify(agent: SnmpSim, community: str, *words: str) -> subprocess.CompletedProcess[str]:
