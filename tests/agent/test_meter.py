@@ -51,10 +51,10 @@ def test_two_measurements_at_once_do_not_count_into_each_other() -> None:
             await asyncio.sleep(0)
             return tally.wire
 
-    async def both() -> tuple[Wire, Wire]:
-        return await asyncio.gather(measure(1), measure(2))
+    async def both() -> list[Wire]:
+        return list(await asyncio.gather(measure(1), measure(2)))
 
-    assert asyncio.run(both()) == (Wire(1, 0), Wire(2, 0))
+    assert asyncio.run(both()) == [Wire(1, 0), Wire(2, 0)]
 
 
 def test_datagrams_cost_their_headers() -> None:
