@@ -1,5 +1,6 @@
 """Reads the plans that an operator wrote, one file for a room or for all, and turns them into what agents get."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,6 +11,8 @@ from contract.plan import Plan, look_at_plan
 from contract.settings import Problem, SettingsError, read_toml
 from contract.stamp import derive_key
 from readiness.profile import Profile
+
+log = logging.getLogger(__name__)
 
 DEFAULT_NAME: Final = "default"
 _REFLECTED: Final = frozenset({"stamp", "sufficiency"})
@@ -84,17 +87,26 @@ class Completion:
 
     def __init__(self, secret: Callable[[], bytes], reach: Reach) -> None:
         """`secret` is asked for with the first plan that needs it."""
-        self._secret = secret
+        self._ask_secret = secret
+        self._secret = b""
         self._reach = reach
         self._known: dict[str, tuple[bytes, Profile, bytes]] = {}
 
     def payload(self, plan: WrittenPlan, agent: str, profile: Profile) -> bytes:
-        """The plan's text for this agent, the same bytes each time as long as nothing changed. Raises OSError."""
+        """The plan's text for this agent, the same bytes each time as long as nothing changed.
+
+        As the operator wrote it, while the secret cannot be read: the agent refuses what it cannot do, and goes on.
+        """
         if not any(job.probe in _REFLECTED for job in plan.plan.jobs):
             return plan.payload
         known = self._known.get(agent)
         if known is not None and known[0] is plan.payload and known[1] is profile:
             return known[2]
+        try:
+            self._secret = self._secret or self._ask_secret()
+        except OSError as error:
+            log.error("no keys for test packets: %s", error)  # noqa: TRY400 - a disk's refusal, and no fault of ours
+            return plan.payload
         raw = msgspec.json.decode(plan.payload, type=dict[str, object])
         tables = msgspec.convert(raw["probe"], list[dict[str, object]])
         raw["probe"] = [
@@ -109,7 +121,7 @@ class Completion:
         if "address" not in table:
             more |= {"address": self._reach.host, "port": self._reach.port}
         if "key" not in table and "ssid" not in table:
-            more |= {"key": derive_key(self._secret(), agent).hex(), "agent": agent}
+            more |= {"key": derive_key(self._secret, agent).hex(), "agent": agent}
         if table["name"] == "sufficiency":
             limits = {limit.metric: limit.degraded or limit.unfit for limit in profile.limits}
             wanted = {"up_bps": limits.get("uplink_bps"), "down_bps": limits.get("downlink_bps")}

@@ -7,7 +7,7 @@ least known by an SSID that the operator listed. Memory is bounded, whoever send
 import enum
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 import msgspec
@@ -28,7 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     addresses, and sessions, are remembered.
     """
 
-    per_source: float = 2000.0
+    per_source: float = 5000.0
     total: float = 20_000.0
     remembered: int = 16_384
 
@@ -92,7 +92,11 @@ class Sources:
 
 
 def _near(address: str) -> bytes | str:
-    return ip_address(address.partition("%")[0]).packed[:_NEAR_BYTES] if ":" in address else address
+    if ":" not in address:
+        return address
+    one = IPv6Address(address.partition("%")[0])
+    # A socket for both families shows IPv4 addresses so, each of somebody else.
+    return str(one.ipv4_mapped) if one.ipv4_mapped else one.packed[:_NEAR_BYTES]
 
 
 class Keys:

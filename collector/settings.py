@@ -134,7 +134,7 @@ class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     secret_file: SecretFile | None = None
     ssids: tuple[Ssid, ...] = ()
     packets_per_s: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 20_000.0
-    packets_per_s_per_source: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 2000.0
+    packets_per_s_per_source: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 5000.0
     streams_at_once: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
     stream_most_bps: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 20e6
     stream_agent_bytes_per_day: Annotated[Size, msgspec.Meta(ge=0, le=1 << 40)] = 64 << 20

@@ -130,6 +130,13 @@ def test_who_has_one_ipv6_address_has_all_of_its_net() -> None:
     assert one.admits("fe80::1%eth0", 1.0)
 
 
+def test_ipv4_addresses_on_a_socket_for_both_families_are_each_somebody_else() -> None:
+    one = reflector(limits=Limits(per_source=100.0))
+    assert sum(one.admits(f"::ffff:203.0.113.{number}", 1.0) for number in range(200)) == 200
+    assert sum(one.admits("::ffff:198.51.100.7", 1.0) for _ in range(500)) == 100
+    assert not one.admits("198.51.100.7", 1.0)
+
+
 def test_all_together_get_no_more_than_the_total_and_forgeries_use_up_none_of_it() -> None:
     one = reflector(limits=Limits(per_source=1e6, total=100.0))
     forged = stamp.encode_request(0, NOW_NS, ssid=7, key=b"wrong", agent="pc-1")

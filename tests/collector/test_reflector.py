@@ -178,6 +178,18 @@ def test_a_plan_without_test_packets_needs_no_secret(tmp_path: Path) -> None:
     assert Completion(secret, Reach("x", 1)).payload(plan, "pc-1", PROFILES["zoom-720p"]) is plan.payload
 
 
+def test_a_plan_whose_keys_cannot_be_made_goes_out_as_written_and_completed_later(tmp_path: Path) -> None:
+    path = tmp_path / "default.toml"
+    path.write_text(PLAN, encoding="utf-8")
+    plan = read_plan_file(path, tuple(PROFILES))
+    unreadable = tmp_path / "secret"
+    unreadable.mkdir()
+    completion = Completion(lambda: load_secret(unreadable), Reach("x", 1))
+    assert completion.payload(plan, "pc-1", PROFILES["zoom-720p"]) is plan.payload
+    unreadable.rmdir()
+    assert b'"agent":"pc-1"' in completion.payload(plan, "pc-1", PROFILES["zoom-720p"])
+
+
 # Alone on a host
 
 
