@@ -13,6 +13,7 @@ from tests.support.sender import Sender
 
 IN_A_PROCESS: Final = 125
 _LOOK_EVERY_S: Final = 0.2
+_LONGEST_S: Final = 7200
 _SPAWN: Final = multiprocessing.get_context("spawn")
 
 
@@ -31,6 +32,8 @@ class Crowd:
         """When each was last acknowledged something, on this machine's monotonic clock."""
         self.waiting = _SPAWN.Array("i", [0] * size)
         self.made = _SPAWN.Array("i", [0] * size)
+        self._began_mono_s = time.monotonic()
+        self._tries = _SPAWN.Array("i", [0] * _LONGEST_S)
         self.is_quiet = _SPAWN.Event()
         """Nothing is measured any more."""
         self.is_over = _SPAWN.Event()
@@ -39,6 +42,17 @@ class Crowd:
         """How many were acknowledged something since a moment."""
         return sum(heard_mono_s > since_mono_s for heard_mono_s in self.heard_mono_s[:])
 
+    def note_try(self, mono_s: float) -> None:
+        """Somebody is going to try to connect at that moment."""
+        second = int(mono_s - self._began_mono_s)
+        with self._tries.get_lock():
+            self._tries[second] += 1
+
+    def most_tries_a_second(self, from_mono_s: float) -> int:
+        """How many tried to connect within one second since a moment, at most."""
+        tries: list[int] = self._tries[int(from_mono_s - self._began_mono_s) :]
+        return max(tries)
+
     def waiting_count(self) -> int:
         """Records that nobody acknowledged yet."""
         return sum(self.waiting[:])
@@ -46,6 +60,22 @@ class Crowd:
     def made_count(self) -> int:
         """Records made so far."""
         return sum(self.made[:])
+
+
+class NotingChance(random.Random):
+    """A link's chance, which notes for when each next try was drawn.
+
+    The broker's own log does not tell: it stamps all that it accepts in one turn with the turn's beginning.
+    """
+
+    def __init__(self, seed: int, crowd: Crowd) -> None:
+        super().__init__(seed)
+        self._crowd = crowd
+
+    def uniform(self, a: float, b: float) -> float:
+        wait_s = super().uniform(a, b)
+        self._crowd.note_try(time.monotonic() + wait_s)
+        return wait_s
 
 
 @contextlib.contextmanager
@@ -71,7 +101,15 @@ def crowd_of(members: Sequence[Member], broker: Broker, tick_s: float) -> Iterat
 
 def _run(crowd: Crowd, first: int, members: Sequence[Member], broker: Broker, tick_s: float) -> None:
     senders = [
-        Sender(one.agent, None, broker, seed=first + place, identity=one.identity) for place, one in enumerate(members)
+        Sender(
+            one.agent,
+            None,
+            broker,
+            seed=seed,
+            identity=one.identity,
+            link_chance=NotingChance(seed, crowd),
+        )
+        for seed, one in enumerate(members, start=first)
     ]
     chance = random.Random(first)
     due = [(time.monotonic() + chance.uniform(0.0, tick_s), place) for place in range(len(senders))]

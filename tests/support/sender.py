@@ -25,7 +25,14 @@ class Sender:
     """
 
     def __init__(
-        self, agent: str, folder: Path | None, broker: Broker, *, seed: int, identity: Identity | None = None
+        self,
+        agent: str,
+        folder: Path | None,
+        broker: Broker,
+        *,
+        seed: int,
+        identity: Identity | None = None,
+        link_chance: random.Random | None = None,
     ) -> None:
         chance = random.Random(seed)
         self.agent = agent
@@ -38,7 +45,12 @@ class Sender:
         self.spool = Spool(path, SpoolLimits(), boot=self.boot, mono_s=self.now().mono_s)
         self._forwarder = Forwarder(self.spool.epochs, pace=Pace(backlog_bps=1e9), chance=chance)
         self._link = Link(
-            agent, broker, identity, birth=lambda: State(state="online"), on_event=self._hear, chance=chance
+            agent,
+            broker,
+            identity,
+            birth=lambda: State(state="online"),
+            on_event=self._hear,
+            chance=link_chance or chance,
         )
         self._stopping = threading.Event()
         self._stir = threading.Event()
