@@ -68,8 +68,7 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
         yield "  " + say("identify.description", language, description=seen.description)
     for part, state in _parts(seen).items():
         named = say(f"page.value.{part}{STATUS}", language)
-        state_named = say(f"part_state.{state.name.lower()}", language)
-        yield "  " + say("identify.told", language, name=named, value=state_named)
+        yield "  " + say("identify.told", language, name=named, value=quantity(f"{part}{STATUS}", state, language))
     for value, number in sound(seen.told.figures).items():
         written = quantity(value, number, language)
         yield "  " + say("identify.told", language, name=say(f"page.value.{value}", language), value=written)

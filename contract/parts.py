@@ -1,6 +1,7 @@
 """How well a device is known, its parts, and the states these can be in: published names and numbers, for ever."""
 
 import enum
+import functools
 from typing import Final, NamedTuple
 
 
@@ -73,6 +74,7 @@ def names_of(part: str) -> list[str]:
     return _PARTS[part].names()
 
 
+@functools.lru_cache(maxsize=1024)  # asked of the same few names for every room, again and again
 def part_of(value_name: str) -> tuple[str, int] | None:
     """The part that a status belongs to, and its number, 0 where there is only one; None for any other value.
 

@@ -4,6 +4,7 @@ import math
 from typing import Final
 
 from contract.catalogue import Language, say
+from contract.parts import State, part_of
 from contract.units import unit_of
 
 _SCALES: Final = (
@@ -11,6 +12,7 @@ _SCALES: Final = (
     (("_bytes", "_bytes_total"), 1024.0, ("B", "KB", "MB", "GB", "TB")),
 )
 _SYMBOLS: Final = {"_ms": "ms", "_v": "V", "_hz": "Hz", "_w": "W", "_celsius": "°C", "_dbm": "dBm"}
+_STATES: Final = {state.value: state.name.lower() for state in State}
 _TEN_SECONDS_MS: Final = 10_000
 _DAY_S: Final = 86400
 _DURATIONS: Final = ((172800, _DAY_S, "days"), (5400, 3600, "hours"), (90, 60, "minutes"))
@@ -24,6 +26,8 @@ def quantity(value_name: str, number: float, language: Language) -> str:
     """
     unit = unit_of(value_name)
     ending = unit.ending if unit else ""
+    if part_of(value_name) is not None and number in _STATES:
+        return say(f"part_state.{_STATES[int(number)]}", language)
     if ending == "_bool":
         return say("unit.yes" if number else "unit.no", language)
     if ending in ("_s", "_days"):

@@ -1,6 +1,6 @@
 """The room's devices: which are lost, what took all of them at once, and what is wrong with the parts of the others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from contract.parts import STATUS, Recognition, State, part_of
@@ -8,6 +8,7 @@ from readiness.codes import LOST_BY_ROLE, Code
 from readiness.evidence import Evidence, Fate, Life, any_of, finding
 from readiness.ladder import LOCAL_CAUSES
 from readiness.metrics import RECOGNITION
+from readiness.profile import Profile
 from readiness.state import Sight, Window
 from readiness.verdict import Finding, Level
 from readiness.windows import CLEAR_COUNT
@@ -67,84 +68,77 @@ _FAILED: Final = {"camera": Code.CAMERA_FAILED, "microphone": Code.MICROPHONE_FA
 
 
 def parts(evidence: Evidence) -> Iterator[Finding]:
-    """What devices say of their parts. Disabled, not configured and standby are no faults; unknown is never well."""
+    """What devices say of their parts. Disabled, not configured and standby are no faults; unknown is never well.
+
+    Of a device that is lost nothing is said but that.
+    """
     for sight, windows in evidence.of_probe("device"):
-        if not windows:
+        told = _told(sight, windows)
+        if not told or evidence.lives[sight.target].fate in _GONE:
             continue
         found: list[Finding] = []
-        for value in sight.names:
+        for value, state in told.items():
             named = part_of(value)
             if named is None or named[0] in _UNJUDGED or named[0] in _STACKS - evidence.profile.calls:
                 continue
-            judged = _registration if named[0] in _REGISTRATIONS else _part
-            one = judged(evidence, sight, windows, value)
-            if one is not None:
-                found.append(one)
+            part = named[0]
+            if part in _REGISTRATIONS:
+                verdict = _registration(evidence.profile, part, state)
+            else:
+                verdict = None if state in _WELL else _part(evidence, sight, told, part, state)
+            since_s = None if verdict is None else evidence.has_stood_since(sight, windows, value, state)
+            if verdict is not None and since_s is not None:
+                code, level = verdict
+                found.append(finding(code, level, sight.target, since_s, value=value))
         # A device that sums up says of itself what it says of the part.
         others = [one for one in found if one.value != _SUM]
         yield from others or found
 
 
-def _part(evidence: Evidence, sight: Sight, windows: list[Window], value: str) -> Finding | None:
-    state = _latest(sight, windows, value)
-    since_s = None if state is None else evidence.has_stood_since(sight, windows, value, state)
-    if state is None or since_s is None:
-        return None
-    part = value.removesuffix(STATUS).rstrip("0123456789")
+def _told(sight: Sight, windows: list[Window]) -> dict[str, int]:
+    """What the device said when it last said anything: value -> state."""
+    column = sight.column(RECOGNITION)
+    numbers = next((window.numbers for window in reversed(windows) if window.numbers[column] is not None), ())
+    pairs = zip(sight.names, numbers, strict=False)  # nothing at all where it never spoke
+    return {name: int(number) for name, number in pairs if number is not None and name.endswith(STATUS)}
+
+
+def _part(
+    evidence: Evidence, sight: Sight, told: Mapping[str, int], part: str, state: int
+) -> tuple[Code, Level] | None:
     role = _ROLES.get(part, sight.role)
-    code, level = Code.PART_WARNING, Level.DEGRADED
     if state == State.FAILED:
         code = _FAILED.get(_ROLES.get(part, ""), Code.PART_FAILED)
-        level = Level.DEGRADED if part in _HARMLESS or _another_works(evidence, sight, windows, role) else Level.UNFIT
-    elif state == State.UNKNOWN:
-        if role not in evidence.profile.devices or _another_works(evidence, sight, windows, role):
-            return None
-        code, level = Code.PART_UNKNOWN, Level.UNKNOWN
-    elif state == State.MUTED:
-        code = Code.PART_MUTED
-    elif state != State.DEGRADED:
-        return None
-    return finding(code, level, sight.target, since_s, value=value)
+        is_mild = part in _HARMLESS or _is_dispensable(evidence, sight, told, role)
+        return code, Level.DEGRADED if is_mild else Level.UNFIT
+    if state == State.UNKNOWN:
+        return None if _is_dispensable(evidence, sight, told, role) else (Code.PART_UNKNOWN, Level.UNKNOWN)
+    return (Code.PART_MUTED if state == State.MUTED else Code.PART_WARNING), Level.DEGRADED
 
 
+_WELL: Final = (State.OK, State.DISABLED, State.STANDBY)
 _HARMLESS: Final = frozenset({"system", "fan", "temperature", "filter", "power_supply", "network"})
 """Parts whose failure announces trouble: the device that says so still works."""
 
 
-def _another_works(evidence: Evidence, sight: Sight, windows: list[Window], role: str) -> bool:
+def _is_dispensable(evidence: Evidence, sight: Sight, told: Mapping[str, int], role: str) -> bool:
     """Whether the lesson does without a part of the role: it need not have one, or has another that works."""
     if role not in evidence.profile.devices:
         return True
-    working = [
-        value
-        for value in sight.names
-        if (named := part_of(value)) is not None
-        and _ROLES.get(named[0]) == role
-        and _latest(sight, windows, value) in (State.OK, State.DEGRADED)
-    ]
-    others = [life for life in evidence.of_role(role) if life.target != sight.target]
-    return bool(working) or any_of(others, Fate.ALIVE)
+    for value, state in told.items():
+        named = part_of(value)
+        if named is not None and _ROLES.get(named[0]) == role and state in (State.OK, State.DEGRADED):
+            return True
+    return any_of([life for life in evidence.of_role(role) if life.target != sight.target], Fate.ALIVE)
 
 
-def _registration(evidence: Evidence, sight: Sight, windows: list[Window], value: str) -> Finding | None:
+def _registration(profile: Profile, part: str, state: int) -> tuple[Code, Level] | None:
     """A codec that should be registered and is not; direct calls need no registration."""
-    profile = evidence.profile
-    if _REGISTRATIONS[value.removesuffix(STATUS)] not in profile.calls:
+    if _REGISTRATIONS[part] not in profile.calls:
         return None
-    wanted = (State.FAILED, State.DISABLED) if profile.needs_registration else (State.FAILED,)
-    level = Level.UNFIT if profile.needs_registration else Level.DEGRADED
-    for state in wanted:
-        since_s = evidence.has_stood_since(sight, windows, value, state)
-        if since_s is not None:
-            return finding(Code.CODEC_UNREGISTERED, level, sight.target, since_s, value=value)
-    return None
-
-
-def _latest(sight: Sight, windows: list[Window], value: str) -> int | None:
-    column = sight.column(value)
-    found = (window.numbers[column] for window in reversed(windows))
-    number = next((number for number in found if number is not None), None)
-    return None if number is None else int(number)
+    if profile.needs_registration and state in (State.FAILED, State.DISABLED):
+        return Code.CODEC_UNREGISTERED, Level.UNFIT
+    return (Code.CODEC_UNREGISTERED, Level.DEGRADED) if state == State.FAILED else None
 
 
 def silent_to_snmp(evidence: Evidence) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ from contract.quantity import quantity
         ("clock_offset_s", -312.4, "-5,2 phút", "-5.2 min"),
         ("tls_left_days", 63.2, "63,2 ngày", "63.2 d"),
         ("lamp_used_h", 2950, "2.950 giờ", "2,950 h"),
+        ("camera2_status_code", 2.0, "hỏng", "failed"),
+        ("camera2_status_code", 9, "9", "9"),
         ("lamp_used_h", 0.5, "0,5 giờ", "0.5 h"),
         ("input_v", 218.785, "219 V", "219 V"),
         ("on_battery_bool", 1, "có", "yes"),

@@ -206,6 +206,22 @@ def test_a_codec_that_is_not_there_is_lost_and_not_poor() -> None:
     assert (found.code, found.level) == (Code.CODEC_LOST, Level.UNFIT)
 
 
+def test_of_a_device_that_is_lost_no_part_is_named() -> None:
+    room = only_codec()
+    lasts(room, codec(camera1=State.FAILED))
+    lasts(room, Reading(probe="device", target="codec", outcome=Outcome.TIMEOUT), minutes=5)
+    assert room.verdict is not None
+    assert codes(room.verdict) == [Code.CODEC_LOST]
+
+
+def test_one_silence_does_not_heal_a_part() -> None:
+    room = only_codec()
+    lasts(room, codec(camera1=State.FAILED))
+    found = lasts(room, Reading(probe="device", target="codec", outcome=Outcome.TIMEOUT), minutes=1)
+    assert found is not None
+    assert found.code == Code.CAMERA_FAILED
+
+
 def test_a_device_that_is_silent_to_what_it_is_asked_is_not_lost() -> None:
     found = lasts(only_codec(), device(recognition=2))
     assert found is not None
