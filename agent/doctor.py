@@ -18,7 +18,6 @@ from agent.ladder import Step, first_failed
 from agent.link import Broker, try_broker
 from agent.orders import Orders
 from agent.probe import ProbeFailed
-from agent.probes.link import Link
 from agent.settings import AgentSettings
 from contract.catalogue import Language, say
 from contract.moment import Clock
@@ -84,6 +83,8 @@ def _way(settings: AgentSettings, orders: Orders) -> Iterator[Seen]:
 
     Without a `link` probe in the plan nobody is contacted but the broker.
     """
+    from agent.probes.link import Link  # noqa: PLC0415 - with all that it stands on: only who asks the doctor pays
+
     planned = next((probe for probe in orders.probes if isinstance(probe, Link)), Link(timeout_s=_PATIENCE_S))
     # Whether the broker's TLS is to be believed, the broker is asked itself.
     ladder = msgspec.structs.replace(planned, collector=_written(settings.broker), collector_tls=False)

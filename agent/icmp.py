@@ -47,6 +47,7 @@ _NONCE_BYTES: Final = 8
 _BUFFER_BYTES: Final = 4 << 20
 _TAKEN_AT_ONCE: Final = 512
 _SENT_BEFORE_TAKING: Final = 64
+_OTHERS_MAX_COUNT: Final = 3
 _STAMPING_STARTS_S: Final = 0.02
 _RIGHTS: Final = (
     'no right to send pings: give the program CAP_NET_RAW, or run sysctl -w net.ipv4.ping_group_range="0 2147483647"'
@@ -167,7 +168,7 @@ class Pinger:
         request = ICMPRequest(address, self._identifier, number, payload, ttl=manner.hops_max_count)
         began_s = time.perf_counter()
         try:
-            self._send(opened, request, manner)
+            self._send_past_others(opened, request, manner)
         except ICMPSocketError as error:
             return _unsent(error)
         loop = asyncio.get_running_loop()
@@ -182,6 +183,19 @@ class Pinger:
         finally:
             patience.cancel()
             del self._waiting[number]
+
+    def _send_past_others(self, opened: _Socket4 | _Socket6, request: ICMPRequest, manner: Manner) -> None:
+        """Send. Raises ICMPSocketError, but not for another request's sake: what a router said of that one, the kernel
+        hands to whoever sends next on the datagram socket, once. Our own reason comes each time.
+        """
+        for _ in range(0 if opened.is_privileged else _OTHERS_MAX_COUNT):
+            try:
+                self._send(opened, request, manner)
+            except ICMPSocketError:
+                self._receive_told(opened)
+            else:
+                return
+        self._send(opened, request, manner)
 
     def _send(self, opened: _Socket4 | _Socket6, request: ICMPRequest, manner: Manner) -> None:
         """Send as wished. The socket is everybody's: what was set for this request is unset at once."""

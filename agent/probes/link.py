@@ -261,12 +261,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if not written:
             return []
         endpoint = parse_endpoint(written, _NO_PORT)
-        pinged = endpoint is None
         answer = await (self._ping(_parsed(written, _TLS_PORT).host) if endpoint is None else self._connect(endpoint))
         if isinstance(answer, float):
             values[value] = answer
             return [Step(rung, holds=True, detail=written)]
-        if answer.outcome is Outcome.REFUSED and not pinged:
+        if answer.outcome is Outcome.REFUSED:
             return [Step(rung, holds=True, detail=answer.detail)]
         return [Step(rung, None if answer.outcome is Outcome.DENIED else False, answer.detail)]
 

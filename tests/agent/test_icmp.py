@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import pytest
 
 from agent import icmp
-from agent.echo import LOST, Echo
+from agent.echo import LOST, Echo, Manner
 from agent.icmp import echo_all, pinger
 from contract.outcome import Outcome
 from tests.support.debian import in_ci, require
@@ -175,6 +175,39 @@ def test_an_answer_that_lies_there_when_the_time_is_up_counts() -> None:
 def test_who_says_that_a_host_is_unreachable_is_told(line: Network, address: str, told: str) -> None:
     by = told.partition(" says: ")[0] if " says: " in told else ""
     assert line.pc.do(lambda: ping(address, count=2)) == [Echo(None, Outcome.UNREACHABLE, told, by)] * 2
+
+
+def test_what_a_router_says_of_one_host_is_not_taken_for_another(line: Network) -> None:
+    """On a datagram socket the kernel hands a router's word to whoever sends next, as if that could not be sent."""
+
+    async def both() -> tuple[list[Echo], list[Echo]]:
+        return await asyncio.gather(
+            echo_all(REFUSED_BY_ROUTER, 100, 0.001, 2.0, 56), echo_all(SERVER, 100, 0.001, 2.0, 56)
+        )
+
+    refused, answered = line.pc.do(lambda: running(both()))
+    assert f"{ROUTER} says: Destination host unreachable" in {echo.told for echo in refused}
+    assert [echo for echo in answered if echo.rtt_s is None] == []
+
+
+@pytest.mark.parametrize("hops_count", [1, 2])
+def test_an_echo_goes_as_far_as_it_may(line: Network, hops_count: int) -> None:
+    manner = Manner(hops_max_count=hops_count)
+    (echo,) = line.pc.do(lambda: running(echo_all(SERVER, 1, 0.0, 2.0, 56, manner=manner)))
+    assert (echo.by, echo.rtt_s is None) == ((ROUTER, True) if hops_count == 1 else ("", False))
+
+
+def test_a_whole_echo_is_never_cut(line: Network) -> None:
+    for host in (line.router, line.server):
+        host.ip("link set dev wan mtu 1400")
+
+    def large(*, may_split: bool) -> Echo:
+        (echo,) = running(echo_all(SERVER, 1, 0.0, 2.0, 1452, manner=Manner(may_split=may_split)))
+        return echo
+
+    assert "ragment" in line.pc.do(lambda: large(may_split=False)).told
+    assert line.pc.do(lambda: large(may_split=True)).rtt_s is not None, "the path is known to be small now"
+    assert "ragment" in line.pc.do(lambda: large(may_split=False)).told, "and a whole one goes out all the same"
 
 
 def test_a_loop_of_routers_is_told(line: Network) -> None:

@@ -12,6 +12,14 @@ from contract.rung import Rung
 ASKED: Sequence[Rung] = [rung for rung in Rung if rung is not Rung.NONE]
 
 
+def test_the_numbers_of_the_rungs_are_published_and_stay() -> None:
+    assert {rung.value: rung.name for rung in Rung} == {
+        0: "NONE", 1: "NIC", 2: "ADDRESS", 3: "GATEWAY", 4: "ISP", 5: "NATIONAL", 6: "INTERNATIONAL", 7: "DNS",
+        8: "DNS_LIES", 9: "PORTAL", 10: "MTU", 11: "LESSON", 12: "COLLECTOR_NAME", 13: "COLLECTOR_TCP",
+        14: "COLLECTOR_TLS", 15: "COLLECTOR_MQTT",
+    }  # fmt: skip
+
+
 def broken_from(first: Rung, *, asked: Sequence[Rung]) -> list[Step]:
     """The ladder as it looks when one rung broke and all behind it fails in consequence."""
     return [Step(rung, holds=rung < first) for rung in asked]

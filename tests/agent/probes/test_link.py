@@ -187,6 +187,9 @@ FAULTS: Final = [
           both(lines("provider", ("link set dev core mtu 1420",), ("link set dev core mtu 1500",)),
                drops("provider", "icmp type destination-unreachable drop", "output")),
           {"mtu_hole_bool": 1, "path_mtu_bytes": 1420}),
+    Fault("a tunnel that says how small it is", Rung.NONE,
+          lines("provider", ("link set dev core mtu 1420",), ("link set dev core mtu 1500",)),
+          {"mtu_hole_bool": 0, "path_mtu_bytes": 1420}),
     Fault("large pings are filtered", Rung.NONE, drops("provider", "icmp type echo-request ip length > 1000 drop"),
           {"mtu_hole_bool": None}),
     Fault("the lesson's server is away", Rung.LESSON, drops("provider", f"ip daddr {LESSON} drop"),
@@ -254,6 +257,24 @@ def test_an_agent_that_starts_amid_an_outage_cannot_tell_the_provider_from_what_
             walker.close()
     assert values["failed_rung_code"] == Rung.NATIONAL
     assert "isp_bool" not in values
+
+
+def test_a_pc_that_pings_without_rights_sees_the_same(way: Way) -> None:
+    """Datagram sockets, which hear of routers from the kernel's queue of errors, in place of raw ones."""
+    way.pc.set(ipv4__ping_group_range="0 2147483647")
+    walker = Walker(way)
+    try:
+        well = {"failed_rung_code": 0, "isp_bool": 1, "mtu_hole_bool": 0, "path_mtu_bytes": 1500}
+        assert well.items() <= walker.settled().items()
+        with HOLE(way):
+            assert {"failed_rung_code": 10, "path_mtu_bytes": 1400}.items() <= walker.settled().items()
+        with lines("provider", ("link set dev core mtu 1420",), ("link set dev core mtu 1500",))(way):
+            assert {"mtu_hole_bool": 0, "path_mtu_bytes": 1420}.items() <= walker.settled().items()
+        with LINE_OUT(way):
+            assert {"failed_rung_code": 4, "isp_bool": 0}.items() <= walker.settled().items()
+    finally:
+        walker.close()
+        way.pc.set(ipv4__ping_group_range="1 0")
 
 
 def test_a_provider_with_a_new_first_router_is_learned_anew(way: Way, walker: Walker) -> None:
