@@ -7,6 +7,7 @@ import functools
 import logging
 import queue
 import sqlite3
+import statistics
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
@@ -44,6 +45,12 @@ _GROUP_MAX_READINGS: Final = 1000
 _BACKLOG_MAX_COUNT: Final = 5000
 _LIVE_WITHIN_S: Final = 180.0
 _PARTS_MAX_COUNT: Final = 8
+_STOOD_STILL_S: Final = 60.0
+_OWN_CLOCK_S: Final = 30.0
+"""What we are wrong by, by the word of most PCs, before we believe it; and within how much they must agree."""
+_PCS_AGREE_S: Final = 5.0
+_PCS_MIN_COUNT: Final = 3
+_PCS_HEARD_S: Final = 600.0
 _QUARANTINE_PER_MINUTE: Final = 20
 _PRUNE_EVERY_S: Final = 60.0
 _FLOOD_OVER_S: Final = 120.0
@@ -178,6 +185,11 @@ class Pipeline:
         self.problems: set[str] = set()
         self._judged_seqs: Remembered[int] = Remembered()
         """By agent and epoch, up to where rooms were judged by records while the journal refused them."""
+        self._reviewed_s = self._stood_still_s = float("-inf")
+        self._usual_pause_s = float("inf")
+        """The shortest time between two reviews so far."""
+        self._own_clock_s = 0.0
+        """By how much our own clock is wrong, by the word of most PCs: their offset from us."""
         self._floods_s: dict[str, float] = {}
         """Agents that lately sent more than they may, and when."""
 
@@ -439,7 +451,7 @@ class Pipeline:
         room = self.view.room_of(agent, now)
         if room is not None:
             target = "pc" if len(self.view.agents_in(room.room)) == 1 else f"pc-{agent}"
-            reading = Reading(probe="agent", target=target, values={"clock_offset_s": offset_s})
+            reading = Reading(probe="agent", target=target, values={"clock_offset_s": offset_s - self._own_clock_s})
             self.watch.fold(room.room, reading, now, now)
 
     def _put_aside(self, arrival: BadArrival) -> None:
@@ -528,7 +540,42 @@ class Pipeline:
         """Whether we could tell a silent room from our own deafness."""
         if not self.broker_connected:
             return Doubt(blind_since_s=self._link_since_s) if self._link_since_s else Doubt(is_settling=True)
-        return Doubt(is_settling=0 <= now - self._link_since_s < self._grace_s)
+        since_s = max(self._link_since_s, self._stood_still_s)
+        return Doubt(is_settling=0 <= now - since_s < self._grace_s)
+
+    def _look_at_ourselves(self, now: float) -> None:
+        """Whether we stood still since the last review, and whether it is our clock that is wrong."""
+        pause_s = now - self._reviewed_s
+        self._reviewed_s = now
+        if pause_s > _STOOD_STILL_S + 2 * self._usual_pause_s:
+            # Asleep, or the disk took so long: what rooms said meanwhile is still waiting, or was never heard.
+            log.warning("stood still for %.0f s; nobody is taken for silent for a while", pause_s)
+            self._stood_still_s = now
+        elif pause_s > 0:
+            self._usual_pause_s = min(self._usual_pause_s, pause_s)
+        self._look_at_own_clock(now)
+
+    def _look_at_own_clock(self, now: float) -> None:
+        """When most PCs agree that it is another time, we are wrong, and not all of them."""
+        offsets_s = [
+            book.offset_s
+            for book in self.books.values()
+            if book.offset_s is not None and book.heard_s is not None and abs(now - book.heard_s) <= _PCS_HEARD_S
+        ]
+        own_s = 0.0
+        if len(offsets_s) >= _PCS_MIN_COUNT:
+            middle_s = statistics.median_low(offsets_s)
+            agreeing_count = sum(abs(one_s - middle_s) <= _PCS_AGREE_S for one_s in offsets_s)
+            if abs(middle_s) > _OWN_CLOCK_S and 2 * agreeing_count > len(offsets_s):
+                own_s = middle_s
+        if bool(own_s) != bool(self._own_clock_s):
+            if own_s:
+                log.error(
+                    "our own clock is wrong: %d of %d PCs are %+.0f s ahead", agreeing_count, len(offsets_s), own_s
+                )
+            else:
+                log.info("our own clock is right again")
+        self._own_clock_s = own_s
 
     def clock_stepped(self, step_s: float, now: float) -> None:
         """Our own wall clock was set forward (or back) by so many seconds: begin every wait anew, alert nobody yet."""
@@ -546,6 +593,7 @@ class Pipeline:
         else:
             self._owed_step_s = 0.0
         self._link_since_s = now
+        self._stood_still_s = float("-inf")
         self._pruned_s = float("-inf")
         self._derived_minute = float("-inf")
         self.watch.start_over(now)
@@ -560,6 +608,7 @@ class Pipeline:
         self.view = self._view(self.view)
         self.watch.set_rooms(self.view, self._plan_of, now)
         self._settle_twins()
+        self._look_at_ourselves(now)
         review = self.watch.review(now, doubt=self.doubt(now))
         minute = now // _DERIVE_EVERY_S  # by the clock's minutes, so that an hour has sixty verdicts
         due = minute != self._derived_minute

@@ -72,9 +72,12 @@ class RunningTimedCollector(NamedTuple):
 def launch_timed_collector(
     programs: Programs, folder: Path, agents: list[str], *, broker_port: int, alerts: str = ""
 ) -> RunningTimedCollector:
-    """Start one behind a broker, with a room for each agent, in which it stands."""
+    """Start one behind a broker, with a room for each agent, in which it stands, and somebody who is told."""
     folder.mkdir()
-    enter_rooms(folder, agents, time.time() - 30 * 86400.0)
+    since_s = time.time() - 30 * 86400.0
+    registry = enter_rooms(folder, agents, since_s)
+    for agent in agents:
+        registry.set_contact(agent, since_s, name="Lan", address="lan@example.vn", language="vi")
     web_port = free_port()
     (folder / CONFIG).write_text(
         f'data_dir = "{folder}"\n[web]\nport = {web_port}\n[broker]\nmode = "mqtt"\nhost = "{LOOPBACK}"\n'
