@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from collector.alerting.health import FOUND_HERE, Daily, Health, Look, Sight, Trouble
+from collector.alerting.health import FOUND_HERE, Health, Look, Sight, Trouble
 from collector.alerting.incident import OWN, Change, Incidents, Policy
 from collector.alerting.letter import RoomFacts, Today, compose_daily
 from collector.alerting.told import Told
@@ -321,8 +321,8 @@ class Collector:
                 self._unsaved_outages.clear()
             if self._desk.write(now):
                 self._mailer.wake()
-            for daily in () if self._pipeline.doubt(now).is_settling else look.dailies:
-                self._write_daily(daily, review, look, now)
+            if look.dailies and not self._pipeline.doubt(now).is_settling:
+                self._write_dailies(look, review, now)
                 self._mailer.wake()
         except DatabaseRefused:
             # Nothing is forgotten: changes and letters wait here.
@@ -368,23 +368,25 @@ class Collector:
         troubles += (Trouble("recipient_refused", who) for who in self._outbox.refused_addresses() if who in present)
         return self._health.look(troubles, now)
 
-    def _write_daily(self, daily: Daily, review: Review, look: Look, now: float) -> None:
-        message = compose_daily(
-            daily.recipient,
-            Today(
-                rooms=Counter(verdict.level for verdict in review.verdicts.values()),
-                waiting_count=self._outbox.waiting_count(),
-                refused_count=self._outbox.refused_count(),
-                findings=look.findings,
-            ),
-            sender=self._settings.mail.sender,
-            now=now,
-            base_url=self._settings.web.base_url,
-            at=self._settings.operators.daily_at,
-            missing_at=self._health.missing_at,
+    def _write_dailies(self, look: Look, review: Review, now: float) -> None:
+        today = Today(
+            rooms=Counter(verdict.level for verdict in review.verdicts.values()),
+            waiting_count=self._outbox.waiting_count(),
+            refused_count=self._outbox.refused_count(),
+            findings=look.findings,
         )
-        self._outbox.put(daily, message, now)
-        self._health.told.queue(daily, now)
+        for daily in look.dailies:
+            message = compose_daily(
+                daily.recipient,
+                today,
+                sender=self._settings.mail.sender,
+                now=now,
+                base_url=self._settings.web.base_url,
+                at=self._settings.operators.daily_at,
+                missing_at=self._health.missing_at,
+            )
+            self._outbox.put(daily, message, now)
+            self._health.told.queue(daily, now)
 
     def _facts_of(self, name: str) -> RoomFacts:
         room = self._view.rooms.get(name)

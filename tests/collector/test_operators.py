@@ -85,3 +85,21 @@ def test_a_database_that_refuses_is_told_past_it_and_told_once(
     centre.wait_for(lambda: centre.figure("sansang_outbox_waiting") == 0)
     assert reasons(relay.letters) == ["daily", "opened", "ended"]
     assert "250 2.0.0 taken" in centre.get("/letters").text
+
+
+def test_an_address_that_refuses_for_good_is_told_to_the_operators_and_all_others_get_theirs(
+    collector: StartCollector, mosquitto: StartMosquitto, mail_relay: StartRelay
+) -> None:
+    broker, relay = mosquitto(), mail_relay()
+    relay.then("RCPT", "550 5.1.1 no such user")  # the first daily mail's
+    centre = collector(
+        settings(relay, broker.port, operators=f'["nobody@example.vn", "Kiên <{OPERATOR}>"]'), prepare=one_room
+    )
+    letters = await_letters(centre, relay, 3)
+    assert [(one.to[0], one.message["X-Sansang-Reason"]) for one in letters[:1]] == [(OPERATOR, "daily")]
+    (told,) = [one for one in letters if one.to == (OPERATOR,) and one.message["X-Sansang-Reason"] == "opened"]
+    text = told.message.get_body(("plain",))
+    assert text is not None
+    assert "nobody@example.vn" in text.get_content()
+    assert centre.figure("sansang_outbox_refused") == 1
+    assert "550 5.1.1 no such user" in centre.get("/letters").text
