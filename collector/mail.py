@@ -12,7 +12,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from email.message import EmailMessage
-from email.utils import parseaddr
+from email.utils import getaddresses, parseaddr
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Annotated, Final, Literal, Protocol, Self
@@ -90,8 +90,9 @@ class MailSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_address(written: str) -> bool:
-    """Whether it is a mail address, or `Name <address>`."""
-    return _ADDRESS.fullmatch(parseaddr(written)[1]) is not None
+    """Whether it is one mail address, or `Name <address>`."""
+    found = getaddresses([written])
+    return len(found) == 1 and _ADDRESS.fullmatch(found[0][1]) is not None
 
 
 def no_address(where: str, written: str) -> Problem:

@@ -277,10 +277,11 @@ BAD_COLLECTORS = {
     ),
     "an operator who is nobody": (
         ('[mail]\nbounces_to = "somebody"\n'
-         '[operators]\nmail = ["Kiên <kien@sogd.example.vn>", "kien"]\ndaily_at = "6:30"\n'),
+         '[operators]\nmail = ["Kiên <kien@sogd.example.vn>", "kien", "a@b.vn, c@d.vn"]\ndaily_at = "6:30"\n'),
         [
             f"mail.bounces_to: expected {ADDRESS}, got 'somebody'",
             f"operators.mail[1]: expected {ADDRESS}, got 'kien'",
+            f"operators.mail[2]: expected {ADDRESS}, got 'a@b.vn, c@d.vn'",
             "operators.daily_at: expected a time of day such as \"06:30\", got '6:30'",
         ],
     ),
