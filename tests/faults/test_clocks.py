@@ -61,6 +61,13 @@ timeout_s = 0.4
 """
 
 
+CLOCKS: Final = pytest.mark.bar(
+    "clocks",
+    load="restarts of real agents with wall clocks from 2006 to 2037 over TLS with client certificates; clocks set "
+    "forward and back, slewed, asleep and hibernated amid a run",
+)
+
+
 class Pc:
     """One PC with its clocks, in a room of its own."""
 
@@ -204,14 +211,9 @@ def befall(pc: Pc, chance: random.Random, walls_s: Callable[[], float]) -> str:
     return what
 
 
-@pytest.mark.bar(
-    "clocks",
-    load="restarts of real agents with wall clocks from 2006 to 2037 over TLS with client certificates; clocks set "
-    "forward and back, slewed, asleep and hibernated amid a run",
-)
 @pytest.mark.parametrize(
     "load",
-    [Load(pcs=2, rounds=2, seed=1), pytest.param(Load(pcs=4, rounds=26, seed=2), marks=pytest.mark.long)],
+    [Load(pcs=2, rounds=2, seed=1), pytest.param(Load(pcs=4, rounds=26, seed=2), marks=[pytest.mark.long, CLOCKS])],
     ids=["short", "long"],
 )
 def test_whatever_the_clocks_of_pcs_say_records_are_placed_right(
@@ -246,7 +248,7 @@ def test_whatever_the_clocks_of_pcs_say_records_are_placed_right(
     wrong = hold_to_truth(kept, pcs, time.time())
     logs = [pc.program.log.read_text(encoding="utf-8") for pc in pcs]
     refused_count = sum(log.count("not connected") for log in logs)
-    seen(f"{restarts} restarts, {', '.join(f'{count} times {what}' for what, count in sorted(befell.items()))}")
+    seen(f"{restarts} restarts, {', '.join(f'{what} {count} times' for what, count in sorted(befell.items()))}")
     seen(f"{refused_count} connections that failed")
     seen(f"of {len(kept):,} records {wrong.off_count} more than 2 s off (the worst {wrong.worst_s:.2f} s)")
     seen(f"{wrong.future_count} in the future, {wrong.negative_count} negative ages, {len(bursts(kept))} bursts")
