@@ -86,6 +86,10 @@ CREATE TABLE IF NOT EXISTS quarantine (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     arrived_s REAL NOT NULL, agent TEXT NOT NULL, topic TEXT NOT NULL, why TEXT NOT NULL, body BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS counted (       -- records up to here are in the ledger, though damage may have taken them
+    agent TEXT NOT NULL, epoch TEXT NOT NULL, upto INTEGER NOT NULL,
+    PRIMARY KEY (agent, epoch)
+) WITHOUT ROWID;
 """
 
 
@@ -221,7 +225,9 @@ class Journal(_Answers):
         self._db = self._file.db
         self._spare_pages = 0
         self._damage = ""
+        self._counted: dict[tuple[str, str], int] = {}
         try:
+            self._counted = {(row[0], row[1]): row[2] for row in self._db.execute("SELECT * FROM counted")}
             if not is_new and not self._file.had_wal and not self._is_closed():
                 # The WAL has gone, or this is a copy of a running journal: ids above the last may have been given out.
                 self.skip_ids(IDS_SKIPPED)
@@ -306,7 +312,7 @@ class Journal(_Answers):
         )
         if cursor.rowcount != 1:
             return False
-        if kept.agent != OWN_NAME:
+        if kept.agent != OWN_NAME and kept.seq > self._counted.get((kept.agent, kept.epoch), 0):
             self._count(kept)
         return True
 
@@ -461,6 +467,7 @@ class Journal(_Answers):
     def forget(self, before_s: float) -> None:
         """Let go of epochs and boots that were not heard of since: every boot of every PC adds one of each."""
         self._db.execute("DELETE FROM stream WHERE heard_s < ?", (before_s,))
+        self._db.execute("DELETE FROM counted WHERE (agent, epoch) NOT IN (SELECT agent, epoch FROM stream)")
         self._db.execute("DELETE FROM boot WHERE heard_s < ?", (before_s,))
         self._db.execute("DELETE FROM gap WHERE noticed_s < ?", (before_s,))
 

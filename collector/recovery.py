@@ -117,8 +117,13 @@ def _ask_again(new: sqlite3.Connection) -> None:
     """Set every stream back to before its first record that is still here, so that agents fill what is missing.
 
     What is here is not sent in vain: a reception knows it. Of an agent that was heard within the last two days and of
-    which nothing is here, all may be lost: it is asked for all that it has.
+    which nothing is here, all may be lost: it is asked for all that it has. What comes again is in the ledger already,
+    where that could be read.
     """
+    new.execute(
+        "INSERT OR REPLACE INTO counted SELECT agent, epoch, max(stream.upto, coalesce(counted.upto, 0))"
+        " FROM stream JOIN stored USING (agent, epoch) LEFT JOIN counted USING (agent, epoch)"
+    )
     new.execute(
         "UPDATE stream SET upto = min(upto, coalesce("
         "(SELECT min(seq) - 1 FROM kept WHERE kept.agent = stream.agent AND kept.epoch = stream.epoch),"

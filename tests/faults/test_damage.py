@@ -363,6 +363,34 @@ def test_a_damaged_journal_is_put_aside_and_a_new_one_has_what_can_be_read(
     assert problem == "", "it is said once"
 
 
+def readings_in_the_ledger(journal: Journal) -> tuple[int, int]:
+    """By ten minutes, and by epoch."""
+    evidence = journal.evidence([f"agent-{number}" for number in range(4)])
+    return (
+        sum(tally.readings_count for tally in evidence.tallies),
+        sum(account.stored_count for account in evidence.accounts),
+    )
+
+
+def test_what_is_sent_again_after_a_rescue_is_counted_once(journal_path: Path) -> None:
+    with contextlib.closing(Journal(journal_path)) as journal:
+        before = readings_in_the_ledger(journal)
+    with contextlib.closing(sqlite3.connect(journal_path)) as db:
+        db.execute("DELETE FROM kept WHERE id % 3 = 0")  # as unreadable pages take them
+        db.commit()
+    mark_of(journal_path).write_text("damaged", encoding="utf-8")
+    journal, problem = open_journal(journal_path, 1.8e9)
+    with contextlib.closing(journal):
+        assert problem == DAMAGED
+        with journal.transaction():
+            refilled = [journal.keep(a_kept(number)) for number in range(RECORDS)]
+        assert sum(refilled) == RECORDS // 3
+        assert readings_in_the_ledger(journal) == before
+        with journal.transaction():
+            journal.keep(a_kept(RECORDS))
+        assert readings_in_the_ledger(journal) == tuple(count + READINGS for count in before)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_flipped_bits_in_a_journal_are_found_at_the_start_or_when_they_are_read(seed: int, journal_path: Path) -> None:
     chance = random.Random(seed)
