@@ -54,7 +54,10 @@ def test_the_collector_takes_its_settings_and_finds_the_other_services(tmp_path:
     services = document()["services"]
     assert {settings.broker.host, settings.mail.host, "victoria-metrics"} <= services.keys()
     assert settings.store.url == "http://victoria-metrics:8428"
-    assert [f"127.0.0.1:{settings.web.port}:{settings.web.port}"] == services["collector"]["ports"]
+    pages = f"127.0.0.1:{settings.web.port}:{settings.web.port}"
+    packets = f"{settings.reflector.port}:{settings.reflector.port}/udp"
+    assert [pages, packets] == services["collector"]["ports"]
+    assert settings.reflector.enabled
     assert [f"{settings.broker.port}:{settings.broker.port}"] == services["mosquitto"]["ports"]
     (job,) = yaml.safe_load((COMPOSE / "scrape.yaml").read_text(encoding="utf-8"))["scrape_configs"]
     assert job["static_configs"][0]["targets"] == [f"collector:{settings.web.port}"]
