@@ -127,6 +127,14 @@ BAD_AGENTS = {
         ["language: expected one of vi, en, got 'fr'"],
     ),
     "a plan that is not there": (f'plan = "plan.toml"\n{AGENT}', ["plan: there is no file …/plan.toml"]),
+    "a plan that no disk can hold": (
+        f'plan = "{"x" * 5000}"\n{AGENT}',
+        [f"plan: cannot reach …/{'x' * 5000}: File name too long"],
+    ),
+    "a size of four hundred digits": (
+        f'{AGENT}[spool]\nmax_bytes = "{"9" * 400}"\n',
+        [f'spool.max_bytes: expected a size such as 65536, "64MB" or "1GB" from {KEPT_AT}, got \'{"9" * 56}...'],
+    ),
     "a size in no unit": (
         f'{AGENT}[spool]\nmax_bytes = "64 megs"\n',
         [f'spool.max_bytes: expected a size such as 65536, "64MB" or "1GB" from {KEPT_AT}, got \'64 megs\''],
