@@ -215,8 +215,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if not self.gateway:
             return []
         address = self.memory.gateway if self.gateway == "auto" else self.gateway
-        if not address:
+        if address is None:
             return [Step(Rung.GATEWAY, holds=False, detail="there is no default route")]
+        if not address:
+            return []  # a modem's line: what is at its other end has no address of its own
         answer = await self._ping(address)
         if isinstance(answer, float):
             values |= {"gateway_bool": 1, "gateway_ms": answer}
@@ -301,8 +303,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             steps = [Step(Rung.DNS, holds=False, detail=f"{own.detail}; {self.resolver} {how}")]
         if self.name_addresses or self.name_absent:
             lies = [one.lie for one in (own, other, absent) if one is not None and one.lie]
-            values["dns_lies_bool"] = int(bool(lies))
-            steps.append(Step(Rung.DNS_LIES, not lies, "; ".join(lies)))
+            if lies or own.resolves is not False:  # who says nothing does not lie, and is not known to be honest
+                values["dns_lies_bool"] = int(bool(lies))
+                steps.append(Step(Rung.DNS_LIES, not lies, "; ".join(lies)))
         return steps
 
     async def _resolve(self) -> "_Named":
@@ -415,7 +418,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.card = ""
-        self.gateway = ""
+        self.gateway: str | None = None
+        """The router of the default route, empty where that has none; None while no such route was seen."""
         self.hop: Hop | None = None
         self._turns_count = 0
         self._failed: Rung | None = None

@@ -171,7 +171,8 @@ FAULTS: Final = [
           {"national_ms": None}),
     Fault("the provider's router says no word", Rung.NONE, drops("provider", "icmp type time-exceeded drop", "output")),
     Fault("the PC's resolver is dead", Rung.DNS,
-          lambda way: way.filtering(way.provider, "ip daddr 203.0.113.54 udp dport 53 drop"), {"dns_ms": None}),
+          lambda way: way.filtering(way.provider, "ip daddr 203.0.113.54 udp dport 53 drop"),
+          {"dns_ms": None, "dns_lies_bool": None}),
     Fault("all resolvers are dead", Rung.DNS, drops("provider", "udp dport 53 drop"), {"resolver_ms": None}),
     Fault("every name exists", Rung.DNS_LIES, lying(every=WRONG), {"dns_lies_bool": 1}),
     Fault("our name leads elsewhere", Rung.DNS_LIES, lying(giam_sat0example=WRONG), {"dns_lies_bool": 1}),
@@ -295,6 +296,25 @@ def test_a_pc_that_pings_without_rights_sees_the_same(way: Way) -> None:
     finally:
         walker.close()
         way.pc.set(ipv4__ping_group_range="1 0")
+
+
+def test_a_pc_without_a_default_route_has_no_gateway(way: Way) -> None:
+    with lines("pc", ("route delete default",), (f"route add default via {GATEWAY}",))(way):
+        walker = Walker(way)
+        try:
+            values = walker.walk()
+        finally:
+            walker.close()
+    assert values["failed_rung_code"] == Rung.GATEWAY
+    assert "gateway_bool" not in values
+
+
+def test_a_line_without_a_router_as_of_a_modem_leaves_the_gateway_out(way: Way, walker: Walker) -> None:
+    with lines("pc", ("route replace default dev lan",), (f"route replace default via {GATEWAY}",))(way):
+        values = walker.walk()
+    assert values["failed_rung_code"] not in (Rung.NONE, Rung.GATEWAY)
+    assert "gateway_bool" not in values
+    walker.heal()
 
 
 def test_a_provider_with_a_new_first_router_is_learned_anew(way: Way, walker: Walker) -> None:
