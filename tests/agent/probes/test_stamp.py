@@ -52,7 +52,8 @@ def through(
 
 def test_a_good_line_is_measured_whole(reflecting: Reflecting) -> None:
     values = measure(reflecting)
-    assert set(values) == {value.name for value in Stamp.values}
+    assert set(values) <= {value.name for value in Stamp.values}
+    assert values["send_late_p95_ms"] >= 0
     assert values["sent_count"] == values["received_count"] >= 150
     assert values["loss_ratio"] == values["loss_forward_ratio"] == values["loss_backward_ratio"] == 0.0
     assert 0 < values["rtt_min_ms"] < 5, "stamped by the kernel, and not by whoever got round to it"
