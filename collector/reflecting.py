@@ -19,13 +19,16 @@ Source = tuple[str, int]
 
 _KEYS_MAX_COUNT: Final = 16_384
 _WINDOW: Final = 1024
+_TURNED_AWAY_S: Final = 120.0
+"""Longer than any burst lasts."""
 _NEAR_BYTES: Final = 8
 """Of an IPv6 address: whoever has one there has all others, too."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How many packets a second are answered to one address, and in all; bursts may be as long as a second. So many
-    addresses, and sessions, are remembered.
+    addresses, and sessions, are remembered. Half of the total is for sessions that are under way: new ones are turned
+    away whole when less is left, since packets refused here and there would be measured as a loss of the line.
     """
 
     per_source: float = 5000.0
@@ -61,6 +64,10 @@ class Bucket:
             return False
         self._left -= tokens
         return True
+
+    def has(self, rate: float, burst: float, at_s: float, tokens: float) -> bool:
+        """Whether there are so many."""
+        return self.take(rate, burst, at_s, 0.0) and self._left >= tokens
 
     def give_back(self, tokens: float) -> None:
         """What was taken and not used."""
@@ -119,10 +126,11 @@ class Keys:
 class Session:
     """What was received of one sender's session: how many, and which numbers lately."""
 
-    __slots__ = ("_newest_ns", "_seen", "_top", "count")
+    __slots__ = ("_newest_ns", "_seen", "_top", "count", "turned_away_s")
 
     def __init__(self) -> None:
         self.count = 0
+        self.turned_away_s = -_TURNED_AWAY_S
         self._top = -1
         self._seen = 0
         self._newest_ns = -1
@@ -204,10 +212,10 @@ class Reflector:
         known = self._known(packet, request, source)
         if isinstance(known, Refused):
             return known
-        # Counted once the sender is known: a flood of forgeries uses up nobody's share.
-        if not self._total.take(self._limits.total, self._limits.total, at_s):
-            return Refused.BUSY
         session = (self._plain if known.key is None else self._signed).of(known.who, request.ssid)
+        # Counted once the sender is known: a flood of forgeries uses up nobody's share.
+        if not self._has_room(session, at_s):
+            return Refused.BUSY
         # Unsigned packets prove nothing: to look for repeats would only lock out a sender that starts anew.
         if known.key is not None and not session.is_new(request.seq, request.sent_ns):
             return Refused.REPLAYED
@@ -222,6 +230,15 @@ class Reflector:
             ttl=stamp.UNKNOWN_TTL if ttl is None else ttl,
             key=known.key,
         )
+
+    def _has_room(self, session: Session, at_s: float) -> bool:
+        total = self._limits.total
+        if at_s - session.turned_away_s < _TURNED_AWAY_S:
+            return False
+        if not session.count and not self._total.has(total, total, at_s, total / 2):
+            session.turned_away_s = at_s
+            return False
+        return self._total.take(total, total, at_s)
 
     def _known(self, packet: bytes, request: stamp.Request, source: Source) -> _Known | Refused:
         if not request.is_signed:

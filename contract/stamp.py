@@ -67,6 +67,11 @@ def time_of(octets: bytes, clockwork: Clockwork = Clockwork.NTP) -> int:
     return int(seconds + era_s - _FROM_1900_S) * _SECOND_NS + ((int(fraction) * _SECOND_NS) >> 32)
 
 
+_Z: Final = 1 << 14
+_MULTIPLIER: Final = 0xFF
+_NO_MULTIPLIER: Final = "an error estimate whose multiplier is 0"
+
+
 class ErrorEstimate(NamedTuple):
     """How wrong a clock may be (RFC 4656 4.1.2), and in which format it writes (RFC 8186)."""
 
@@ -90,7 +95,7 @@ class ErrorEstimate(NamedTuple):
         """Raises StampError for a multiplier of 0, which RFC 4656 calls a corrupt packet."""
         multiplier, scale = bits & 0xFF, bits >> 8 & 0x3F
         if not multiplier:
-            raise StampError("an error estimate whose multiplier is 0")
+            raise StampError(_NO_MULTIPLIER)
         return cls(bool(bits >> 15), Clockwork(bits >> 14 & 1), multiplier * 2.0 ** (scale - 32))
 
 
@@ -157,7 +162,7 @@ class Request(NamedTuple):
     @property
     def sent_ns(self) -> int:
         """T1."""
-        return time_of(self.sent, ErrorEstimate.decode(self.error).clockwork)
+        return time_of(self.sent, Clockwork.PTP if self.error & _Z else Clockwork.NTP)
 
     @property
     def agent(self) -> str:
@@ -217,7 +222,8 @@ def decode_request(packet: bytes) -> Request:
     is_signed = len(packet) >= AUTHENTICATED_BYTES and not any(packet[_UNUSED_WHEN_SIGNED])
     layout, base_bytes = (_SIGNED_REQUEST, AUTHENTICATED_BYTES) if is_signed else (_REQUEST, BASE_BYTES)
     seq, sent, error, ssid = layout.unpack_from(packet.ljust(BASE_BYTES, b"\0"))
-    ErrorEstimate.decode(error)
+    if not error & _MULTIPLIER:
+        raise StampError(_NO_MULTIPLIER)
     return Request(seq, ssid, sent, error, is_signed, packet[base_bytes:])
 
 

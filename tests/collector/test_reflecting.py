@@ -146,6 +146,16 @@ def test_all_together_get_no_more_than_the_total_and_forgeries_use_up_none_of_it
     assert found[-1] is Refused.BUSY
 
 
+def test_a_reflector_that_is_busy_turns_new_sessions_away_whole_and_serves_those_under_way() -> None:
+    one = reflector(limits=Limits(total=100.0))
+    found = [answer(one, request(0, ssid=ssid)) for ssid in range(60)]
+    assert [isinstance(each, bytes) for each in found] == [True] * 51 + [False] * 9
+    assert all(isinstance(answer(one, request(1, ssid=ssid)), bytes) for ssid in range(40))
+    for at_s in (1.5, 2.0, 30.0, 100.0):  # there is room again, but half a burst would look like loss
+        assert answer(one, request(1, ssid=59), at_s) is Refused.BUSY
+    assert isinstance(answer(one, request(2, ssid=59, at_ns=NOW_NS + 1), 122.0), bytes)
+
+
 def test_memory_is_bounded_whoever_sends() -> None:
     one = reflector(ssids=(9,), limits=Limits(remembered=50))
     packet = stamp.encode_request(0, NOW_NS, ssid=9)
