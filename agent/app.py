@@ -10,18 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, TypeVar
 
-import msgspec
-
+from agent.budget import Use
 from agent.clock import SystemClock
 from agent.forward import Forwarder, Pace
-from agent.ladder import completed
 from agent.link import Connected, Disconnected, Link, LinkEvent, Message
+from agent.measuring import Measurer
 from agent.orders import NO_ORDERS, LoadProbe, Orders, PlanFile, fingerprint_of, read_orders
+from agent.probe import urgent_values
 from agent.schedule import Schedule
 from agent.settings import AgentSettings
 from agent.store import Store
-from agent.taking import Taken, each_once, take_reading
-from agent.vigil import LOOK_EVERY_S, Vigil, urgent_values
+from agent.taking import Taken, each_once
+from agent.traffic import Traffic
+from agent.vigil import LOOK_EVERY_S, Vigil
 from contract import service_manager
 from contract.batch import ContractError, encode_batch
 from contract.messages import Goodbye, State, decode_ack, encode_small
@@ -67,8 +68,8 @@ class Agent:
         self._vigil = Vigil()
         self._background: set[asyncio.Task[None]] = set()
         self._is_connected = False
-        self._lost_at = Rung.NONE
-        """The step at which the last try to connect ended; NONE while connected."""
+        self._traffic = Traffic(self._folder / "traffic.json")
+        self._measurer = Measurer(self._clock, self._traffic, self._true_s)
 
     async def run(self) -> int:
         """Measure and send until `stop`; the exit code for the service manager."""
@@ -148,6 +149,7 @@ class Agent:
 
     def _follow(self, orders: Orders) -> None:
         self._orders = orders
+        self._traffic.follow(orders.plan)
         self._forwarder.pace = _pace_of(orders)
         self._replan.set()
         log.info(
@@ -176,9 +178,25 @@ class Agent:
         tick = 0
         while not self._replan.is_set():
             await self._take_turn(schedule, tick)
+            await self._on_disk(self._count_traffic, self._clock.now())
             tick = max(tick, schedule.tick_at(self._clock.now().mono_s)) + 1
             wait_s = schedule.starts_mono_s(tick) - self._clock.now().mono_s
             await _within(max(0.0, wait_s), self._replan.wait())
+
+    def _true_s(self) -> float:
+        """Unix time by the collector's last word, else by the PC's own clock."""
+        now = self._clock.now()
+        true_s = self._forwarder.true_s(now)
+        return now.wall_s if true_s is None else true_s
+
+    def _count_traffic(self, now: Moment) -> None:
+        """Count what the link has cost, and hold back what the day has no bytes for any more."""
+        now_s = self._true_s()
+        self._traffic.linked(self._link.wire, now_s)
+        given_up = self._traffic.given_up(now_s)
+        self._forwarder.holds_backlog = Use.BACKLOG in given_up
+        self._forwarder.is_silenced = Use.TELEMETRY in given_up
+        self._traffic.save(now.mono_s)
 
     async def _take_turn(self, schedule: Schedule, tick: int) -> None:
         """Start what is due, wait for it a while, and store what has come as one record."""
@@ -212,9 +230,11 @@ class Agent:
                     await self._look_at_urgent(place, urgent, orders)
 
     async def _look_at_urgent(self, place: int, urgent: frozenset[str], orders: Orders) -> None:
-        name = orders.plan.jobs[place].probe
-        taken = await take_reading(name, orders.probes[place], self._clock)
-        key, values = (name, taken.reading.target), taken.reading.values
+        job = orders.plan.jobs[place]
+        taken = await self._measurer.measure(job, orders.probes[place], orders.plan)
+        if taken is None:
+            return
+        key, values = (job.probe, taken.reading.target), taken.reading.values
         if orders is self._orders and self._vigil.is_news(key, urgent, values, self._clock.now().mono_s):
             self._vigil.recorded(key, urgent, values, self._clock.now().mono_s)
             await self._keep([taken])
@@ -222,10 +242,10 @@ class Agent:
     async def _measure(self, place: int, orders: Orders) -> None:
         try:
             name, probe = orders.plan.jobs[place].probe, orders.probes[place]
-            taken = await take_reading(name, probe, self._clock)
-            if name in _WHILE_CUT_OFF:
-                taken = msgspec.structs.replace(taken, reading=completed(taken.reading, self._lost_at))
-            if orders is self._orders:  # else the plan changed meanwhile, and this answers an old question
+            taken = await self._measurer.measure(orders.plan.jobs[place], probe, orders.plan)
+            if (
+                taken is not None and orders is self._orders
+            ):  # else the plan changed meanwhile, and this answers an old question
                 self._tray.append(taken)
                 if urgent := urgent_values(probe):
                     key = (name, taken.reading.target)
@@ -268,11 +288,11 @@ class Agent:
         match event:
             case Connected():
                 log.info("connected to %s:%d", self._settings.broker.host, self._settings.broker.port)
-                self._lost_at = Rung.NONE
+                self._measurer.lost_at = Rung.NONE
                 self._do(self._on_disk(self._hear_link, self._clock.now()))
             case Disconnected(reason, rung):
                 log.warning("not connected (%s): %s", rung.name, reason)
-                self._lost_at = rung
+                self._measurer.lost_at = rung
                 self._do(self._on_disk(self._hear_link, None))
             case Message("ack", payload):
                 self._do(self._on_disk(self._hear_ack, payload))

@@ -177,6 +177,14 @@ class Forwarder:
         self._weighs = False  # whether the last batch counts against the pace
         self._allowance_bytes = 0.0
         self._allowance_mono_s = 0.0
+        self.holds_backlog = False
+        """Old records wait: the day's bytes for them are used up."""
+        self.is_silenced = False
+        """Nothing is sent at all, for the same reason."""
+
+    def true_s(self, now: Moment) -> float | None:
+        """The collector's time (Unix seconds), by its last ack; None before the first."""
+        return None if self._collector_ahead_s is None else now.mono_s + self._collector_ahead_s
 
     def connected(self, now: Moment) -> None:
         """The link is up. Whatever the last connection carried unacknowledged is to be sent again."""
@@ -227,17 +235,20 @@ class Forwarder:
     def is_deaf(self, now: Moment) -> bool:
         """Whether the link is up and yet nothing came back for half an hour: something is stuck, start afresh."""
         since_s = self._unheard_since_mono_s
-        return self._connected and since_s is not None and now.mono_s - since_s > DEAF_AFTER_S
+        if since_s is None or self.is_silenced:
+            return False
+        return self._connected and now.mono_s - since_s > DEAF_AFTER_S
 
     def next(self, now: Moment) -> Batch | None:
         """The batch to send now, or None. Call again until None."""
-        if not self._connected:
+        if not self._connected or self.is_silenced:
             return None
         for lane in self._lanes:
             self._look_for_silence(lane, now)
         self._weighs = False
         batch = self._newest(self._present, now)
-        if batch is None and self._may_send(now) and self._quiet_until_mono_s(now) is None:
+        may_follow = not self.holds_backlog and self._quiet_until_mono_s(now) is None
+        if batch is None and may_follow and self._may_send(now):
             self._weighs = True
             older = (self._newest(lane, now) for lane in self._lanes[:-1])
             batch = next((one for one in older if one is not None), None) or self._backlog(now)
@@ -247,14 +258,15 @@ class Forwarder:
 
     def wake_mono_s(self, now: Moment) -> float | None:
         """When `next` may have something without any event; None when only an event can bring it."""
-        if not self._connected:
+        if not self._connected or self.is_silenced:
             return None
         times = [
             max(now.mono_s + 0.05, lane.owed_since_mono_s + self._patience_s(lane))
             for lane in self._lanes
             if lane.owed_since_mono_s is not None
         ]
-        if any(lane.has_newer() for lane in self._lanes) or self._backlog_lane() is not None:
+        is_waiting = any(lane.has_newer() for lane in self._lanes) or self._backlog_lane() is not None
+        if is_waiting and not self.holds_backlog:
             missing_bytes = max(0.0, -self._allowance_bytes)
             paced_mono_s = now.mono_s + max(0.05, missing_bytes * 8 / self.pace.backlog_bps)
             times.append(max(paced_mono_s, self._quiet_until_mono_s(now) or 0.0))
@@ -267,10 +279,9 @@ class Forwarder:
         knows the hour, and then nothing pauses: but for the last record of each earlier epoch, whatever could pause
         waits for an ack anyway.
         """
-        if self._collector_ahead_s is None:
-            return None
-        end_s = self.pace.quiet_hours.end_s(now.mono_s + self._collector_ahead_s)
-        return None if end_s is None else end_s - self._collector_ahead_s
+        true_s = self.true_s(now)
+        end_s = None if true_s is None else self.pace.quiet_hours.end_s(true_s)
+        return None if true_s is None or end_s is None else now.mono_s + end_s - true_s
 
     def _patience_s(self, lane: _Lane) -> float:
         return min(LONGEST_RESEND_S, max(lane.patience_s, 4 * self._round_trip_s))

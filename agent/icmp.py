@@ -26,6 +26,7 @@ from icmplib import (  # type: ignore[import-untyped]  # it has no annotations
 )
 
 from agent.echo import LOST, ORDINARY, Echo, Manner
+from agent.meter import spent_echoes
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 
@@ -357,4 +358,6 @@ async def echo_all(
 
     async with one, asyncio.TaskGroup() as group:
         sending = [group.create_task(send(place)) for place in range(count)]
-    return [task.result() for task in sending]
+    echoes = [task.result() for task in sending]
+    spent_echoes(address, size_bytes, echoes)
+    return echoes

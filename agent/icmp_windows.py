@@ -17,6 +17,7 @@ import time
 from typing import Final, NamedTuple
 
 from agent.echo import LOST, ORDINARY, Echo, Manner
+from agent.meter import spent_echoes
 from contract.outcome import Outcome
 
 TICK_S: Final = 1 / 64
@@ -142,7 +143,9 @@ async def echo_all(
             loop.call_soon_threadsafe(tell, echoes, failure)
 
     threading.Thread(target=work, name=f"ping {address}", daemon=True).start()
-    return await answer
+    echoes = await answer
+    spent_echoes(address, size_bytes, echoes)
+    return echoes
 
 
 if sys.platform == "win32":

@@ -21,6 +21,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
+from agent.meter import Wire, tcp_wire
 from contract.batch import BATCH_MAX_BYTES
 from contract.messages import State, encode_small
 from contract.names import Topic
@@ -203,11 +204,17 @@ class Link:
         self._stopping = threading.Event()
         self._client: mqtt.Client | None = None
         self._up = False
+        self._ended_wire = self._wire = Wire()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
 
     def start(self) -> None:
         """Begin to connect."""
         self._thread.start()
+
+    @property
+    def wire(self) -> Wire:
+        """What all connections so far have cost on the line, TLS and headers included; from any thread."""
+        return self._ended_wire.plus(self._wire)
 
     def publish(self, what: str, payload: bytes, *, retain: bool = False) -> bool:
         """Hand a message to the connection; False when there is none, and the message is then forgotten."""
@@ -244,6 +251,7 @@ class Link:
                 log.exception("the link broke")
                 ended = Ended(f"{type(error).__name__}: {error}")
             self._up, self._client = False, None
+            self._ended_wire, self._wire = self.wire, Wire()
             if self._stopping.is_set():
                 break
             self._on_event(Disconnected(ended.reason, ended.rung))
@@ -290,6 +298,8 @@ class Link:
         while not ended and not self._stopping.is_set():
             code = client.loop(timeout=_LOOP_S)
             was_up = was_up or self._up
+            if (wire := tcp_wire(client.socket())).total_bytes:  # nothing once it is closed
+                self._wire = wire
             if code != mqtt.MQTT_ERR_SUCCESS and not ended:
                 ended.append(mqtt.error_string(code))
         if not self._stopping.is_set():

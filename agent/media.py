@@ -7,6 +7,7 @@ set during a burst changes none of them.
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import secrets
 import socket
@@ -18,6 +19,7 @@ from typing import Final, NamedTuple, Self, TypeVar
 import msgspec
 
 from agent.burst import Echo
+from agent.meter import spent_datagrams
 from contract import datagram, stamp
 from contract.outcome import Outcome
 
@@ -52,6 +54,8 @@ class Wire:
 
     def __init__(self, address: str, family: socket.AddressFamily, port: int) -> None:
         """Raises OSError."""
+        self._family = family
+        self._sent = self._received = (0, 0)  # datagrams, and their payloads' bytes
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
@@ -71,6 +75,7 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         """Close it."""
+        spent_datagrams(self._family, sent=self._sent, received=self._received)
         self._socket.close()
 
     def send(self, packet: bytes) -> bool:
@@ -83,6 +88,7 @@ class Wire:
             if isinstance(error, TimeoutError):
                 return False
             raise Refusal(error) from error
+        self._sent = (self._sent[0] + 1, self._sent[1] + len(packet))
         return True
 
     def receive(self, within_s: float) -> Arrival | None:
@@ -99,6 +105,7 @@ class Wire:
             return None
         except OSError as error:
             raise Refusal(error) from error
+        self._received = (self._received[0] + 1, self._received[1] + len(packet))
         return Arrival(packet, datagram.on_steady_clock(wall_ns, time.time_ns(), time.perf_counter_ns()))
 
 
@@ -126,7 +133,8 @@ async def in_thread(work: Callable[[threading.Event], T]) -> T:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
             loop.call_soon_threadsafe(tell, result, failure)
 
-    threading.Thread(target=run, name="media", daemon=True).start()
+    # In the caller's context, in which what is spent is counted.
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), name="media", daemon=True).start()
     try:
         return await done
     finally:

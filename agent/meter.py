@@ -5,12 +5,15 @@ school costs nothing and is not counted.
 """
 
 import contextlib
+import enum
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Final, NamedTuple
+
+from agent.echo import Echo
 
 IP_UDP_BYTES: Final = {socket.AF_INET: 28, socket.AF_INET6: 48}
 """Headers of a datagram, by the family of its address (RFC 791, RFC 8200, RFC 768); an ICMP echo's are as long."""
@@ -21,8 +24,14 @@ _SYN_MORE_BYTES: Final = 8
 _TCP_INFO: Final = 11
 _TCP_INFO_BYTES: Final = 216
 _HAS_TIMESTAMPS: Final = 0x1
-_CLOSING_SEGMENTS: Final = 2
-"""Of each side, when a connection that still stands is closed: its FIN, and the ACK of the other's."""
+
+
+class Farewell(enum.Enum):
+    """How a connection ends after it was looked at, as the segments that we still send and receive."""
+
+    NONE = (0, 0)  # it never came about, or goes on
+    CLOSED = (2, 2)  # each side's FIN, and the ACK of the other's
+    ABORTED = (2, 0)  # an ACK that was held back, and a reset
 
 
 class Wire(NamedTuple):
@@ -75,16 +84,23 @@ def spent_datagrams(family: int, *, sent: tuple[int, int] = (0, 0), received: tu
     spent(sent_bytes=sent[0] * header_bytes + sent[1], received_bytes=received[0] * header_bytes + received[1])
 
 
-def spent_tcp(sock: object) -> None:
-    """A connection has done its work: call this before it is closed."""
-    wire = tcp_wire(sock, is_closing=True)
+def spent_echoes(address: str, size_bytes: int, echoes: Sequence[Echo]) -> None:
+    """ICMP echo requests and what came back of them: replies, or a router's word about one."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    answered = sum(echo.rtt_s is not None or bool(echo.by) for echo in echoes)
+    spent_datagrams(family, sent=(len(echoes), len(echoes) * size_bytes), received=(answered, answered * size_bytes))
+
+
+def spent_tcp(sock: object, farewell: Farewell = Farewell.CLOSED) -> None:
+    """A connection has done its work, or never came about: call this before it is closed."""
+    wire = tcp_wire(sock, farewell)
     spent(sent_bytes=wire.sent_bytes, received_bytes=wire.received_bytes)
 
 
-def tcp_wire(sock: object, *, is_closing: bool = False) -> Wire:
+def tcp_wire(sock: object, farewell: Farewell = Farewell.NONE) -> Wire:
     """What a connection has cost since it was made, from the kernel's own count of its segments (Linux' TCP_INFO).
 
-    `is_closing` adds the segments that closing it will take. Nothing where the system does not tell.
+    `farewell` adds the segments that its end will take. Nothing where the system does not tell.
     """
     if sys.platform != "linux" or not hasattr(sock, "getsockopt"):
         return Wire()
@@ -93,10 +109,10 @@ def tcp_wire(sock: object, *, is_closing: bool = False) -> Wire:
         family = socket.AddressFamily(getattr(sock, "family", socket.AF_INET))
     except (OSError, ValueError):
         return Wire()  # closed meanwhile
-    return parse_tcp_info(told, family, is_closing=is_closing)
+    return parse_tcp_info(told, family, farewell)
 
 
-def parse_tcp_info(told: bytes, family: int, *, is_closing: bool = False) -> Wire:
+def parse_tcp_info(told: bytes, family: int, farewell: Farewell = Farewell.NONE) -> Wire:
     """The bytes in Linux' `struct tcp_info` (include/uapi/linux/tcp.h); nothing from a kernel too old to count them."""
     if len(told) < 208:  # noqa: PLR2004 - up to tcpi_bytes_sent, Linux 4.19
         return Wire()
@@ -105,8 +121,8 @@ def parse_tcp_info(told: bytes, family: int, *, is_closing: bool = False) -> Wir
     segments_out, segments_in = struct.unpack_from("=II", told, 136)
     (sent_bytes,) = struct.unpack_from("=Q", told, 200)
     header_bytes = _IP_TCP_BYTES.get(socket.AddressFamily(family), 40) + (_TIMESTAMPS_BYTES if has_timestamps else 0)
-    if is_closing:
-        segments_out, segments_in = segments_out + _CLOSING_SEGMENTS, segments_in + _CLOSING_SEGMENTS
+    more_out, more_in = farewell.value
+    segments_out, segments_in = segments_out + more_out, segments_in + more_in
     return Wire(
         sent_bytes + segments_out * header_bytes + (_SYN_MORE_BYTES if segments_out else 0),
         received_bytes + segments_in * header_bytes + (_SYN_MORE_BYTES if segments_in else 0),

@@ -36,6 +36,8 @@ class Probe(Protocol):
     """
 
     values: ClassVar[tuple[Value, ...]]
+    rights: ClassVar[str]
+    """What the agent must be allowed for it, on Linux and on Windows; for the docs."""
     example: ClassVar[dict[str, object]]
     """Settings that load, as a plan would write them; shown in the docs and loaded by a test."""
 
@@ -52,3 +54,20 @@ class Probe(Protocol):
     async def measure(self) -> Values:
         """One measurement, now."""
         ...
+
+
+def urgent_values(probe: Probe) -> frozenset[str]:
+    """Those of a probe's values, each a yes or no, whose change must be told at once; most have none."""
+    named: frozenset[str] = getattr(type(probe), "urgent", frozenset())
+    return named
+
+
+def is_test(probe: Probe) -> bool:
+    """Whether it loads the line, and so must not run beside a lesson; most do not."""
+    return bool(getattr(type(probe), "is_test", False))
+
+
+def cost_of(probe: Probe) -> int:
+    """About how many bytes one measurement sends and receives, headers included; 0 for what asks nobody."""
+    cost_bytes: int = getattr(probe, "cost_bytes", 0)
+    return cost_bytes

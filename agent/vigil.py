@@ -6,7 +6,7 @@ The router is often not on the UPS: what the room says in the first seconds of a
 from collections.abc import Collection
 from typing import Final
 
-from agent.probe import Probe, Values
+from agent.probe import Values
 
 LOOK_EVERY_S: Final = 10.0
 """How often what is urgent is looked at between ticks."""
@@ -15,12 +15,6 @@ REPEAT_S: Final = 30.0
 
 Key = tuple[str, str]
 """A probe's name and its target."""
-
-
-def urgent_values(probe: Probe) -> frozenset[str]:
-    """Those of a probe's values, each a yes or no, whose change must be told at once; most have none."""
-    named: frozenset[str] = getattr(type(probe), "urgent", frozenset())
-    return named
 
 
 class Vigil:

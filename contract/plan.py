@@ -4,7 +4,8 @@ An agent refuses a plan whole when any part is invalid, and goes on with the one
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -12,6 +13,8 @@ from contract import names
 from contract.quiet_hours import QuietHours, Window, cover_the_week, find_zone, parse_window
 from contract.settings import Phrase, Problem, Seconds, SettingsError, build
 
+DAILY_BYTES: Final = 200_000_000
+"""What a room may use of its line in a day where its plan says nothing else."""
 Interval = Annotated[Seconds, msgspec.Meta(ge=1, le=86400)]
 
 
@@ -23,6 +26,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, object]
     place: int = 0
     """Where it stands in the plan, for the sentence about what is wrong with it."""
+    in_lessons: bool = False
+    """Whether a test that loads the line may run during a lesson too."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +41,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     backlog_bps: float
     jobs: tuple[Job, ...]
     quiet_hours: QuietHours = QuietHours()
+    daily_bytes: int | None = None
+    """What may cross the line in one day of the plan's time zone, headers and all; None before there is a plan."""
+    time_zone: ZoneInfo | None = None
 
 
 class _WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,12 +52,14 @@ class _WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
     backlog_bps: Annotated[float, msgspec.Meta(ge=1000, le=1e9)] = 64_000.0
     quiet_hours: tuple[str, ...] = ()
     time_zone: str = "Asia/Ho_Chi_Minh"
+    daily_bytes: Annotated[int, msgspec.Meta(ge=5_000_000, le=10**12)] = DAILY_BYTES
     probe: tuple[dict[str, object], ...] = ()
 
 
 class _WrittenJob(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{1,31}\Z", description="the name of a probe")]
     every_s: Interval
+    in_lessons: bool = False
 
 
 def look_at_plan(raw: Mapping[str, object], *, source: str) -> tuple[Plan, list[Problem]]:
@@ -69,6 +79,8 @@ def look_at_plan(raw: Mapping[str, object], *, source: str) -> tuple[Plan, list[
         backlog_bps=written.backlog_bps,
         jobs=jobs,
         quiet_hours=_quiet_hours(written, problems),
+        daily_bytes=written.daily_bytes,
+        time_zone=find_zone(written.time_zone),
     )
     return plan, problems
 
@@ -98,7 +110,7 @@ def _jobs(written: _WrittenPlan, source: str, problems: list[Problem]) -> Iterat
         where = f"probe[{place}]"
         head: dict[str, object] = {
             "every_s": written.tick_s,
-            **{key: table[key] for key in ("name", "every_s") if key in table},
+            **{key: table[key] for key in _OURS if key in table},
         }
         try:
             job = build(head, _WrittenJob, source=source)
@@ -110,8 +122,12 @@ def _jobs(written: _WrittenPlan, source: str, problems: list[Problem]) -> Iterat
             facts = {"value": Phrase("plain.seconds", {"number": f"{job.every_s:g}"}),
                      "tick": Phrase("plain.seconds", {"number": f"{written.tick_s:g}"})}  # fmt: skip
             problems.append(Problem(f"{where}.every_s", "settings.not_a_multiple", facts))
-        settings = {key: value for key, value in table.items() if key not in ("name", "every_s")}
-        yield Job(probe=job.name, every_s=job.every_s, settings=settings, place=place)
+        settings = {key: value for key, value in table.items() if key not in _OURS}
+        yield Job(probe=job.name, every_s=job.every_s, settings=settings, place=place, in_lessons=job.in_lessons)
+
+
+_OURS: Final = ("name", "every_s", "in_lessons")
+"""What a plan says of any probe; the rest are the probe's own settings."""
 
 
 def _repeated_targets(jobs: tuple[Job, ...]) -> Iterator[Problem]:

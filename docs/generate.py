@@ -11,7 +11,8 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from agent.probes import probe_class, probe_names
+from agent.probe import cost_of
+from agent.probes import load_probe, probe_class, probe_names
 from collector.derived import DERIVED
 from collector.samples import OUTCOME
 from contract import names
@@ -139,6 +140,16 @@ def probe_list() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def cost(name: str) -> str:
+    """What one run of a probe's example costs on the line."""
+    probe: Any = probe_class(name)
+    cost_bytes = cost_of(load_probe(name, probe.example))
+    if not cost_bytes:
+        return "none; what stays inside the school is not counted."
+    more = " It loads the line, and waits while a lesson is on unless the plan says `in_lessons = true`."
+    return f"about {cost_bytes:,} a run, as in the example below, both ways.{more if hasattr(probe, 'is_test') else ''}"
+
+
 def probe_page(name: str) -> str:
     """docs/probes/<name>.md: what it is, its settings, its values, an example."""
     probe: Any = probe_class(name)
@@ -152,6 +163,7 @@ def probe_page(name: str) -> str:
     lines += table(("key", "expected", "default"), rows)
     lines += ["## Values", ""]
     lines += table(("value", "meaning", "unit", "type"), value_rows(probe.values))
+    lines += ["## Needs", "", f"Rights: {probe.rights}", "", f"Bytes over the school's line: {cost(name)}", ""]
     lines += ["## Example", "", "```toml", "[[probe]]", f'name = "{name}"']
     lines += [f"{key} = {toml(value)}" for key, value in probe.example.items()]
     lines += ["```"]

@@ -156,6 +156,7 @@ METRICS: Final = {
         _state("disk_free_ratio", "host", Code.PC_DISK_LOW, "below"),
         _state("disk_free_bytes", "host", Code.PC_DISK_LOW, "below"),
         _state("nic_speed_bps", "host", Code.NIC_SLOW, "below"),
+        _state("budget_used_ratio", "traffic", Code.BUDGET_SPENT, "above"),
         Metric(
             name="clock_offset_s",
             probe="agent",

@@ -63,7 +63,14 @@ HOMES: Final = {
     "msgspec": {""},  # everywhere: our values are made of it
     "paho": {"agent/link.py", "collector/inlet.py"},
     "prometheus_client": {"collector/metrics.py", "collector/web/"},
-    "psutil": {"agent/nic.py", "agent/probes/boot.py", "agent/probes/host.py", "agent/probes/power.py"},
+    "psutil": {
+        "agent/circumstances.py",
+        "agent/lesson.py",
+        "agent/nic.py",
+        "agent/probes/boot.py",
+        "agent/probes/host.py",
+        "agent/probes/power.py",
+    },
     "pyasn1": {"agent/snmp.py"},
     "pysnmp": {"agent/snmp.py"},
     "pywin32": {"deploy/windows/"},
@@ -96,6 +103,7 @@ DURATIONS: Final = (
     "agent/link.py",
     "agent/media.py",
     "agent/streaming.py",
+    "agent/circumstances.py",
 )
 """Who may stop how long something took (`perf_counter`), which is a measurement and no schedule."""
 
@@ -348,6 +356,7 @@ def test_a_probe_names_the_standard_that_it_follows(source: Source) -> None:
 
 @pytest.mark.parametrize("source", PROBE_FILES, ids=lambda source: source.module)
 def test_a_probes_values_carry_units_and_its_example_loads(source: Source) -> None:
+    from agent.probe import cost_of  # noqa: PLC0415 - as below
     from agent.probes import load_probe, probe_names  # noqa: PLC0415 - here, so that the rules above outlive its faults
 
     name = source.module.rpartition(".")[2]
@@ -360,6 +369,8 @@ def test_a_probes_values_carry_units_and_its_example_loads(source: Source) -> No
     assert [value.name for value in probe.values if not value.meaning.strip()] == []
     assert names.is_target(probe.target)
     assert probe.longest_s > 0
+    assert vars(type(probe))["rights"].endswith(".")
+    assert cost_of(probe) >= 0
     assert inspect.iscoroutinefunction(probe.measure)
 
 

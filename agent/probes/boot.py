@@ -34,6 +34,7 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
             + ".",
         ),
     )
+    rights: ClassVar[str] = "None. Windows lets services read the System log; Linux keeps wtmp readable."
     example: ClassVar[dict[str, object]] = {}
 
     @property

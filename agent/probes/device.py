@@ -33,7 +33,8 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
     saves that; `by` limits how it is asked: `snmp`, `ping` (only whether it is there), or a kind's own protocol. A
     device that answers nothing but ping or TCP is there: `recognition_code` says that it was silent or unidentified,
     and no part is called failed. `port` is SNMP's where SNMP is asked, else that of the device's own protocol, for
-    which `login_name` and `password` are. What a device does not say is absent. Off, asleep, disabled and not
+    which `login_name` and `password` are, and `path` of a camera's stream (RTSP, ONVIF, SIP, H.323, PJLink and what the
+    makers of audio processors and codecs speak: `agent/devices/kinds/` lists them). Nothing is ever set. What a device does not say is absent. Off, asleep, disabled and not
     configured are states, and no failures.
     """
 
@@ -44,6 +45,7 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
     port: Port | None = None
     login_name: str = ""
     password: str = ""
+    path: str = ""
     ports: tuple[Port, ...] = PORTS
     timeout_s: Annotated[Seconds, msgspec.Meta(ge=0.1, le=30)] = 2.0
     retries: Annotated[int, msgspec.Meta(ge=0, le=5)] = 1
@@ -59,6 +61,7 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
         *figure_values(),
         *part_values(),
     )
+    rights: ClassVar[str] = "None for SNMP, TCP and UDP; for its last question, a ping, what the ping probe needs."
     example: ClassVar[dict[str, object]] = {"target": "codec", "address": "192.168.1.20", "community": "public"}
 
     def doubts(self) -> Iterator[Problem]:
@@ -101,6 +104,7 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
             user=self.login_name,
             password=self.password,
             port=None if by_snmp else self.port,
+            path=self.path,
         )
         if by_snmp:
             asked = msgspec.structs.replace(asked, snmp=await self._asker(what))

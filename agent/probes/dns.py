@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
 
+from agent.meter import Farewell, spent_datagrams, spent_tcp
 from agent.probe import ProbeFailed, Value, Values
 from agent.probes.tcp import failure_of
 from agent.resolving import resolve, resolve_all
@@ -32,6 +33,10 @@ _RECORD: Final = struct.Struct("!HHIH")
 _LABEL_MAX_BYTES: Final = 63
 _POINTER: Final = 0xC0
 _MESSAGE_MAX_BYTES: Final = 4096
+_HEADERS_BYTES: Final = 46
+"""Of a question: IP, UDP and DNS."""
+_RECORDS_BYTES: Final = 120
+"""What an answer usually holds."""
 
 
 class Dns(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +65,13 @@ class Dns(msgspec.Struct, frozen=True, kw_only=True):
         Value("ttl_min_s", "How long the answer may be kept: the shortest of its records; only from a named server."),
         Value("expected_bool", "Whether all addresses are among those expected; absent when none are."),
     )
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = {"target": "dns", "name_wanted": "zoom.us", "server": "8.8.8.8"}
+
+    @property
+    def cost_bytes(self) -> int:
+        """Question and answer, twice when the first is lost; what the system's resolver asks is taken for the same."""
+        return 2 * (2 * _HEADERS_BYTES + 2 * len(self.name_wanted) + _RECORDS_BYTES)
 
     @property
     def longest_s(self) -> float:
@@ -123,15 +134,19 @@ class Dns(msgspec.Struct, frozen=True, kw_only=True):
         if sys.platform == "linux":
             # Else Linux keeps a router's "host unreachable" to itself, and the question ends as a timeout.
             transport.get_extra_info("socket").setsockopt(*_RECVERR[family], 1)
+        sent_count, answer = 1, b""
         try:
             transport.sendto(query)
             try:
                 async with asyncio.timeout(self.timeout_s / 2):
-                    return await asyncio.shield(listener.answer)
+                    answer = await asyncio.shield(listener.answer)
             except TimeoutError:
+                sent_count = 2
                 transport.sendto(query)  # one packet lost is no resolver lost
-                return await listener.answer
+                answer = await listener.answer
+            return answer
         finally:
+            spent_datagrams(family, sent=(sent_count, sent_count * len(query)), received=(bool(answer), len(answer)))
             listener.answer.cancel()
             transport.close()
 
@@ -145,6 +160,7 @@ class Dns(msgspec.Struct, frozen=True, kw_only=True):
         except asyncio.IncompleteReadError:
             raise _Nonsense("over TCP it is cut short") from None
         finally:
+            spent_tcp(writer.get_extra_info("socket"), Farewell.ABORTED)
             writer.transport.abort()
 
 

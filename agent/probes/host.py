@@ -52,6 +52,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
         Value("agent_rss_bytes", "Memory of the agent itself."),
         Value("agent_cpu_s", "Processor time that the agent has used since it started."),
     )
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = {}
 
     @property

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import msgspec
 
 from agent.certificate import NotACertificate, valid_until_s
+from agent.meter import Farewell, spent_tcp
 from agent.probe import ProbeFailed, Value, Values
 from agent.probes.tcp import failure_of
 from agent.resolving import resolve
@@ -26,6 +27,10 @@ _URL: Final = r"^https?://[^\s/@?#]+([/?#]\S*)?$"
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=?~-._"
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _BODILESS: Final = (204, 304)
+_TLS_BYTES: Final = 7000
+_EXCHANGE_BYTES: Final = 1400
+_BODY_BYTES: Final = 16_384
+"""What a handshake with certificates, a bare request with its answer, and a page usually take."""
 
 
 class Http(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +61,17 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
         Value("tls_expires_days", "Until the certificate ends; negative when it has; by the PC's own clock."),
         Value("tls_trusted_bool", "Whether the PC trusts the certificate for this name, and its ciphers."),
     )
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = {"target": "lesson-zoom", "url": "https://zoom.us/"}
+
+    @property
+    def cost_bytes(self) -> int:
+        """Handshakes, certificates where there are any, the request, and a body of ordinary length."""
+        return (
+            (_TLS_BYTES if self.url.startswith("https") else 0)
+            + _EXCHANGE_BYTES
+            + min(self.body_max_bytes, _BODY_BYTES)
+        )
 
     @property
     def longest_s(self) -> float:
@@ -85,6 +100,7 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
         except (OSError, EOFError, asyncio.LimitOverrunError, _Nonsense) as error:
             raise ProbeFailed(Outcome.BROKEN, f"{what}: {_said(error)}", values) from None
         finally:
+            spent_tcp(writer.get_extra_info("socket"), Farewell.ABORTED)
             writer.transport.abort()
         values |= {
             "status_code": answer.status,
@@ -141,10 +157,12 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
             async with asyncio.timeout_at(way.until_s):
                 await writer.start_tls(context, server_hostname=way.host)
         except TimeoutError:
+            spent_tcp(writer.get_extra_info("socket"), Farewell.ABORTED)
             writer.transport.abort()
             detail = f"http {self.url}: connected, but no TLS within {self.timeout_s:g} s"
             raise ProbeFailed(Outcome.TIMEOUT, detail, values) from None
         except BaseException:
+            spent_tcp(writer.get_extra_info("socket"), Farewell.ABORTED)
             writer.transport.abort()
             raise
         values["tls_ms"] = (time.perf_counter() - began_s) * 1000

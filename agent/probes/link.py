@@ -58,6 +58,7 @@ _OWN_MTU_BYTES: Final = 1500
 _NONCE: Final = "{nonce}"
 
 _FAILED: Final = "The first rung that failed: " + ", ".join(f"{rung.value} {rung.name}" for rung in Rung) + "."
+_WALK_BYTES: Final = 24_000
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -121,6 +122,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         Value("nic_full_duplex_bool", "Whether both directions may be used at once; absent when unknown."),
         Value("nic_mtu_bytes", "The largest packet that the card sends."),
     )
+    rights: ClassVar[str] = (
+        "What the ping probe needs; without it the rungs of gateway, provider and path MTU are left out."
+    )
     example: ClassVar[dict[str, object]] = {
         "gateway": "auto",
         "national": "203.0.113.10:443",
@@ -153,6 +157,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             if text and parse_endpoint(text, _TLS_PORT) is None:
                 rule = Phrase("expect.text_rule", {"rule": ENDPOINT_RULE})
                 yield Problem(what, "settings.expected", {"expected": rule, "got": text})
+
+    @property
+    def cost_bytes(self) -> int:
+        """A thorough walk with everything asked; most walks cost a third."""
+        return _WALK_BYTES
 
     @property
     def longest_s(self) -> float:

@@ -4,7 +4,7 @@ import itertools
 import statistics
 import sys
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
@@ -16,6 +16,8 @@ if sys.platform == "win32":
     from agent.icmp_windows import echo_all
 else:
     from agent.icmp import echo_all
+_HEADERS_BYTES: Final = 28
+"""IP and ICMP."""
 
 
 class Ping(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +45,13 @@ class Ping(msgspec.Struct, frozen=True, kw_only=True):
         Value("rtt_max_ms", "Longest round trip."),
         Value("jitter_ms", "Smoothed difference of consecutive round trips (RFC 3550 6.4.1, gain 1/16)."),
     )
+    rights: ClassVar[str] = "Linux: CAP_NET_RAW, or the agent's group in net.ipv4.ping_group_range. Windows: none."
     example: ClassVar[dict[str, object]] = {"target": "gateway", "address": "192.168.1.1"}
+
+    @property
+    def cost_bytes(self) -> int:
+        """Every request and its answer."""
+        return 2 * self.count * (self.size_bytes + _HEADERS_BYTES)
 
     @property
     def longest_s(self) -> float:

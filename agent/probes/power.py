@@ -69,6 +69,7 @@ class Power(SnmpLogin, frozen=True, kw_only=True):
     )
     urgent: ClassVar[frozenset[str]] = frozenset({"on_battery_bool"})
     """Told within seconds, whatever the tick: it may be the room's last word."""
+    rights: ClassVar[str] = "None; NUT and apcupsd must listen where the agent can reach them."
     example: ClassVar[dict[str, object]] = {"target": "ups", "snmp": "192.168.1.30", "community": "public"}
 
     def doubts(self) -> Iterator[Problem]:

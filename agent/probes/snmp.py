@@ -50,6 +50,7 @@ class Snmp(SnmpLogin, frozen=True, kw_only=True):
         Value("if_errors_total", "Packets lost to errors, in both directions."),
         Value("if_discards_total", "Sound packets thrown away, in both directions."),
     )
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = {"target": "switch", "address": "192.168.1.2", "community": "public"}
 
     def doubts(self) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 
 from agent.burst import figures
+from agent.circumstances import CIRCUMSTANCES
 from agent.media import Burst, Sent, Wire, in_thread, send_burst
 from agent.probe import ProbeFailed, Value, Values
 from agent.resolving import resolve
@@ -17,6 +18,8 @@ _RESOLVES_WITHIN_S: Final = 5.0
 _LATE_WITHIN_S: Final = 2.0
 """So long after the last packet has timed out, answers that come too late are still counted as such."""
 _KEY_LEAST_BYTES: Final = 16
+_HEADERS_BYTES: Final = 28
+"""IP and UDP."""
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +67,10 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
         Value("audio_r", "How speech would sound (ITU-T G.107, G.711); absent under 100 answers."),
         Value("audio_mos", "The same as a mean opinion score."),
         Value("send_late_p95_ms", "How late packets left by the PC's own plan, 95th percentile: a busy PC."),
+        *CIRCUMSTANCES,
     )
+    rights: ClassVar[str] = "None."
+    is_test: ClassVar[bool] = True
     example: ClassVar[dict[str, object]] = {"target": "lesson.centre", "address": "centre.example.vn", "port": 8620}
 
     def doubts(self) -> Iterator[Problem]:
@@ -73,6 +79,11 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r}, {self.address!r}, {self.port})"  # without the key
+
+    @property
+    def cost_bytes(self) -> int:
+        """Every packet and its answer."""
+        return 2 * round(self.packets_per_s * self.duration_s) * (self.size_bytes + _HEADERS_BYTES)
 
     @property
     def longest_s(self) -> float:

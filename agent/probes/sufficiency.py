@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
+from agent.circumstances import CIRCUMSTANCES
 from agent.media import Refusal, Wire, in_thread
 from agent.probe import ProbeFailed, Value, Values
 from agent.probes.stamp import key_doubts
@@ -19,6 +20,7 @@ Bps = Annotated[float, msgspec.Meta(ge=0, le=100e6)]
 
 _RESOLVES_WITHIN_S: Final = 5.0
 _ASKING_S: Final = 8.0
+_OVERHEAD: Final = 1.05
 
 
 class Sufficiency(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +53,10 @@ class Sufficiency(msgspec.Struct, frozen=True, kw_only=True):
         Value("loaded_rtt_extra_ms", "How much longer the round trip was under load; never below 0."),
         Value("used_bytes", "Bytes that the test took, both ways, with headers."),
         Value("took_s", "How long the test took."),
+        *CIRCUMSTANCES,
     )
+    rights: ClassVar[str] = "None."
+    is_test: ClassVar[bool] = True
     example: ClassVar[dict[str, object]] = {
         "target": "lesson.centre",
         "address": "centre.example.vn",
@@ -69,6 +74,11 @@ class Sufficiency(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r}, {self.address!r}, {self.port})"  # without the key
+
+    @property
+    def cost_bytes(self) -> int:
+        """Both streams at their full length; most tests are certain long before."""
+        return round((self.up_bps + self.down_bps) / 8 * self.duration_s * _OVERHEAD)
 
     @property
     def longest_s(self) -> float:

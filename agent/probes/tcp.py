@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
+from agent.meter import Farewell, spent_tcp
 from agent.probe import ProbeFailed, Value, Values
 from agent.resolving import resolve
 from contract.outcome import Outcome
@@ -21,6 +22,7 @@ _UNREACHABLE: Final = frozenset(
 _WIN32_TIMEOUT: Final = 121
 _WIN32_REFUSED: Final = frozenset({64, 1225, 1234, 1236})
 _WIN32_UNREACHABLE: Final = frozenset({1231, 1232})
+_CONNECTION_BYTES: Final = 440
 
 
 class Tcp(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +37,13 @@ class Tcp(msgspec.Struct, frozen=True, kw_only=True):
         Value("connect_ms", "From the first SYN until the connection stood; the name is resolved before."),
         Value("resolve_ms", "Resolving the name; absent when an address was given."),
     )
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = {"target": "codec", "address": "192.168.1.20", "port": 1720}
+
+    @property
+    def cost_bytes(self) -> int:
+        """A handshake and a farewell."""
+        return _CONNECTION_BYTES
 
     @property
     def longest_s(self) -> float:
@@ -54,8 +62,11 @@ class Tcp(msgspec.Struct, frozen=True, kw_only=True):
                 async with asyncio.timeout(self.timeout_s):
                     await asyncio.get_running_loop().sock_connect(sock, (found.address, self.port))
             except OSError as error:
+                spent_tcp(sock, Farewell.NONE)
                 raise failure_of(error, what, self.timeout_s, values) from None
-            return values | {"connect_ms": (time.perf_counter() - began_s) * 1000}
+            values["connect_ms"] = (time.perf_counter() - began_s) * 1000
+            spent_tcp(sock)
+            return values
 
 
 def failure_of(error: OSError, what: str, timeout_s: float, values: Values) -> ProbeFailed:
