@@ -14,7 +14,7 @@ from tests.causes.scripts import AREA_COUNT, SCRIPTS, Script
 from tests.causes.village import House, Village
 
 SHORT_COUNT: Final = 2
-LONG_COUNT: Final = 25
+LONG_COUNT: Final = 12
 RIGHT_AFTER: Final = 0.95
 RIGHT_LIVE: Final = 0.80
 PAGE: Final = Path(__file__).parents[2] / "docs" / "causes.md"
