@@ -194,6 +194,34 @@ def test_in_quiet_hours_the_backlog_pauses_and_live_records_go_on() -> None:
     assert desk.send() != [], "half past eleven"
 
 
+def test_backlog_that_the_day_has_no_bytes_for_waits_and_live_records_go_on() -> None:
+    desk = Desk(stored=3000)
+    desk.connect()
+    desk.send()
+    desk.ack(0)
+    desk.forwarder.holds_backlog = True
+    assert desk.send() == []
+    seq = desk.store()
+    assert desk.send() == [(seq, seq)]
+    desk.forwarder.holds_backlog = False
+    desk.mono_s += 60.0
+    assert desk.send() != []
+
+
+def test_a_day_without_bytes_sends_nothing_asks_for_no_wake_up_and_is_not_taken_for_deafness() -> None:
+    desk = Desk(stored=3)
+    desk.connect()
+    desk.send()
+    desk.forwarder.is_silenced = True
+    desk.store()
+    desk.mono_s += 3 * 3600.0
+    assert desk.send() == []
+    assert desk.forwarder.wake_mono_s(desk.now) is None
+    assert not desk.forwarder.is_deaf(desk.now)
+    desk.forwarder.is_silenced = False
+    assert desk.send() != []
+
+
 def test_whoever_waits_for_the_end_of_quiet_hours_sleeps_until_then() -> None:
     desk = Desk(stored=3000, quiet_hours=MORNING)
     desk.connect()
