@@ -278,6 +278,7 @@ class Agent:
                 self._forwarder.disconnected()
                 break
             self._forwarder.sent(len(payload))
+            self._traffic.weighed(self._forwarder.pace.weigh(len(payload)))
         return self._forwarder.wake_mono_s(self._clock.now())
 
     def _hear_from_thread(self, event: LinkEvent) -> None:

@@ -14,7 +14,7 @@ from agent import lesson
 from agent.budget import Use
 from agent.circumstances import between, look, rates_bps
 from agent.ladder import completed
-from agent.meter import counting
+from agent.meter import TELLS_TCP, counting
 from agent.probe import Probe, cost_of, is_test
 from agent.taking import Taken, take_reading
 from agent.traffic import Traffic
@@ -77,7 +77,8 @@ class Measurer:
         with counting() as tally:
             taken = await take_reading(job.probe, probe, self._clock)
         if (use := self._use_of(probe)) is not None:
-            self._traffic.budget.count(use, tally.wire.total_bytes, self._true_s())
+            wire_bytes = tally.wire.total_bytes or (0 if TELLS_TCP else cost_of(probe))
+            self._traffic.budget.count(use, wire_bytes, self._true_s())
         return taken
 
     async def _take_with_circumstances(self, job: Job, probe: Probe) -> Taken:

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 
 from agent.echo import Echo
 
+TELLS_TCP: Final = sys.platform == "linux"
+"""Whether the system tells what a connection has cost. Where it does not, costs are estimated by whoever knows more."""
 IP_UDP_BYTES: Final = {socket.AF_INET: 28, socket.AF_INET6: 48}
 """Headers of a datagram, by the family of its address (RFC 791, RFC 8200, RFC 768); an ICMP echo's are as long."""
 _IP_TCP_BYTES: Final = {socket.AF_INET: 40, socket.AF_INET6: 60}
@@ -102,7 +104,7 @@ def tcp_wire(sock: object, farewell: Farewell = Farewell.NONE) -> Wire:
 
     `farewell` adds the segments that its end will take. Nothing where the system does not tell.
     """
-    if sys.platform != "linux" or not hasattr(sock, "getsockopt"):
+    if not TELLS_TCP or not hasattr(sock, "getsockopt"):
         return Wire()
     try:
         told: bytes = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_BYTES)

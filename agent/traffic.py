@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from agent.budget import Budget, Spent, Use
-from agent.meter import Wire
+from agent.meter import TELLS_TCP, Wire
 from agent.probe import Values
 from contract.plan import Plan
 from contract.reading import Reading
@@ -30,6 +30,7 @@ class Traffic:
         self._saved = self.budget.spent
         self._saved_s = float("-inf")
         self._linked = Wire()
+        self._weighed_bytes = 0.0
         self._given_up: frozenset[Use] = frozenset()
 
     def follow(self, plan: Plan) -> None:
@@ -37,11 +38,15 @@ class Traffic:
         self.budget.limit_bytes, self.budget.zone = plan.daily_bytes, plan.time_zone
 
     def linked(self, wire: Wire, now_s: float) -> None:
-        """What the connection to the broker has cost since the agent started."""
-        more_bytes = wire.total_bytes - self._linked.total_bytes
-        self._linked = wire
+        """What the connection to the broker has cost since the agent started; by weight where the system tells not."""
+        more_bytes = wire.total_bytes - self._linked.total_bytes if TELLS_TCP else round(self._weighed_bytes)
+        self._linked, self._weighed_bytes = wire, 0.0
         if more_bytes > 0:
             self.budget.count(Use.TELEMETRY, more_bytes, now_s)
+
+    def weighed(self, wire_bytes: float) -> None:
+        """A message went out that takes about so much, its answers included."""
+        self._weighed_bytes += wire_bytes
 
     def given_up(self, now_s: float) -> frozenset[Use]:
         """What is not done any more today; a change is logged once."""
