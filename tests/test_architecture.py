@@ -87,6 +87,7 @@ CLOCKS: Final = {
     "agent/clock.py": "is the agent's clock",
     "agent/media.py": "as agent/icmp.py: the kernel stamps packets with the wall clock, and STAMP carries it",
     "agent/icmp.py": "the kernel stamps packets with the wall clock; `perf_counter` guards against its steps",
+    "agent/devices/kinds/onvif.py": "compares a camera's clock with the PC's, and stamps a login",
     "agent/probes/http.py": "compares a certificate's last day with the PC's calendar, as whoever connects does",
     "collector/app.py": "wires the collector",
     "collector/reflector.py": "stamps test packets as they come and go, and paces streams",

@@ -137,7 +137,8 @@ class _Asked:
             self.device = msgspec.structs.replace(self.device, system=system)
             found = await self._first(special)
         if found is None:
-            found = await self._talk([kind for kind in kinds if kind.way != "snmp"])
+            talkers = [kind for kind in kinds if kind.way != "snmp"]
+            found = await self._talk(sorted(talkers, key=lambda kind: kind.is_generic))
         return found or await self._first([kind for kind in tables if kind.is_generic])
 
     async def _first(self, kinds: Sequence[Kind]) -> _Found:

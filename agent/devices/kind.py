@@ -64,8 +64,13 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     password: str = ""
     port: int | None = None
+    path: str = ""
+    """Of a camera's stream."""
     snmp: Snmp | None = None
     system: Mapping[str, int | str | bytes] = {}
+
+    def __repr__(self) -> str:  # a traceback must not tell the password, nor the path, which may hold one
+        return f"Device({self.what})"
 
 
 class Kind(Protocol):

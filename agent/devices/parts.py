@@ -25,6 +25,20 @@ FIGURES: Final = (
     Figure("memory_used_ratio", "Share of its memory in use.", high=1.0),
     Figure("disk_used_ratio", "Share in use of its fullest disk that can be written to.", high=1.0),
     Figure("lamp_used_h", "How long the lamp has burnt.", high=100_000.0),
+    Figure("filter_used_h", "How long the air filter has been in use.", high=100_000.0),
+    Figure(
+        "input_code",
+        "The input that it shows, as PJLink numbers them: 1x RGB, 2x video, 3x digital, 4x storage, 5x network, "
+        "6x internal.",
+        low=11.0,
+        high=69.0,
+    ),
+    Figure(
+        "device_clock_offset_s",
+        "How far its clock is ahead of this PC's; negative when it is behind.",
+        -100 * _YEAR_S,
+        100 * _YEAR_S,
+    ),
     Figure("call_active_bool", "It is in a call.", high=1.0),
     Figure("calls_count", "Calls that it is in.", high=1000.0),
     Figure("call_loss_ratio", "Packets lost in the call, as the device counts; the worst of its streams.", high=1.0),

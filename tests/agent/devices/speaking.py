@@ -1,0 +1,132 @@
+"""Loopback servers that speak as devices do, well or badly, and how a kind is asked about one of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from agent.devices.asking import Seen, look
+from agent.devices.kind import Device, Identity, Kind, Told
+from agent.probe import ProbeFailed
+from tests.support.ports import LOOPBACK
+
+Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+PATIENT_S: Final = 20.0
+"""For what answers: a loaded machine must not make a test fail."""
+HASTY_S: Final = 0.4
+"""For what does not answer."""
+
+
+class Asked(NamedTuple):
+    """What became of asking: what was said, or why not."""
+
+    identity: Identity | ProbeFailed | None
+    told: Told | ProbeFailed
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Parts and their states' names."""
+        assert isinstance(self.told, Told), self.told
+        return {part: state.name for part, state in self.told.parts.items()}
+
+    @property
+    def figures(self) -> dict[str, int | float]:
+        assert isinstance(self.told, Told), self.told
+        return self.told.figures
+
+    @property
+    def failure(self) -> ProbeFailed:
+        assert isinstance(self.told, ProbeFailed), self.told
+        return self.told
+
+
+async def serving(behave: Behave, done: Callable[[int], Awaitable[None]]) -> None:
+    """Run `done` with the port of a server that behaves so; what it was saying when all was done ends with it."""
+    talking: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talking.add(task)
+        try:
+            await behave(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the agent has hung up
+        finally:
+            talking.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(connected, LOOPBACK, 0)
+    try:
+        await done(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        for task in talking:
+            task.cancel()
+        await asyncio.gather(*talking, return_exceptions=True)
+
+
+def a_device(port: int, **given: object) -> Device:
+    device = Device(host=LOOPBACK, what="device 127.0.0.1", timeout_s=PATIENT_S, port=port)
+    return msgspec.structs.replace(device, **given)
+
+
+async def both(kind: Kind, device: Device) -> Asked:
+    """Recognise, and ask, whatever comes of the first."""
+    identity: Identity | ProbeFailed | None
+    told: Told | ProbeFailed
+    try:
+        identity = await kind.recognise(device)
+    except ProbeFailed as failure:
+        identity = failure
+    try:
+        told = await kind.ask(device)
+    except ProbeFailed as failure:
+        told = failure
+    return Asked(identity, told)
+
+
+def ask(kind: Kind, behave: Behave, **given: object) -> Asked:
+    """Recognise and ask a device that behaves so; `given` are fields of `Device`."""
+    found: list[Asked] = []
+
+    async def done(port: int) -> None:
+        found.append(await both(kind, a_device(port, **given)))
+
+    asyncio.run(serving(behave, done))
+    return found[0]
+
+
+def seen(kind: Kind, behave: Behave, **given: object) -> Seen | ProbeFailed:
+    """As the device probe looks at it when the plan names its kind."""
+    found: list[Seen | ProbeFailed] = []
+
+    async def done(port: int) -> None:
+        try:
+            found.append(await look(a_device(port, **given), [kind], lambda: 0.0, is_known=True, ports=(port,)))
+        except ProbeFailed as failure:
+            found.append(failure)
+
+    asyncio.run(serving(behave, done))
+    return found[0]
+
+
+async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes everything, and says nothing."""
+    del writer
+    while await reader.read(1000):
+        pass
+
+
+async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hangs up at once, as what serves one client only does to the second."""
+    del reader, writer
+
+
+async def babbling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Goes on and on without an end of a line."""
+    del reader
+    for _ in range(2000):
+        writer.write(b"\x00\xfe0123456789" * 100)
+        await writer.drain()
