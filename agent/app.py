@@ -178,7 +178,8 @@ class Agent:
         tick = 0
         while not self._replan.is_set():
             await self._take_turn(schedule, tick)
-            await self._on_disk(self._count_traffic, self._clock.now())
+            self._count_traffic()
+            await self._on_disk(self._traffic.save, self._clock.now().mono_s)
             tick = max(tick, schedule.tick_at(self._clock.now().mono_s)) + 1
             wait_s = schedule.starts_mono_s(tick) - self._clock.now().mono_s
             await _within(max(0.0, wait_s), self._replan.wait())
@@ -189,14 +190,13 @@ class Agent:
         true_s = self._forwarder.true_s(now)
         return now.wall_s if true_s is None else true_s
 
-    def _count_traffic(self, now: Moment) -> None:
+    def _count_traffic(self) -> None:
         """Count what the link has cost, and hold back what the day has no bytes for any more."""
         now_s = self._true_s()
         self._traffic.linked(self._link.wire, now_s)
         given_up = self._traffic.given_up(now_s)
         self._forwarder.holds_backlog = Use.BACKLOG in given_up
         self._forwarder.is_silenced = Use.TELEMETRY in given_up
-        self._traffic.save(now.mono_s)
 
     async def _take_turn(self, schedule: Schedule, tick: int) -> None:
         """Start what is due, wait for it a while, and store what has come as one record."""

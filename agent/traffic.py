@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ _SAVE_EVERY_S: Final = 60.0
 
 
 class Traffic:
-    """The day's bytes. Everything is called in the agent's loop; `now_s` is Unix time, as true as the agent knows it.
+    """The day's bytes. All but `weighed` and `save` is called in the agent's loop; `now_s` is Unix time, as true as the agent knows it.
 
     What has been counted and not yet saved when the power fails is at most a minute's.
     """
@@ -31,6 +32,7 @@ class Traffic:
         self._saved_s = float("-inf")
         self._linked = Wire()
         self._weighed_bytes = 0.0
+        self._weighing = threading.Lock()
         self._given_up: frozenset[Use] = frozenset()
 
     def follow(self, plan: Plan) -> None:
@@ -39,14 +41,17 @@ class Traffic:
 
     def linked(self, wire: Wire, now_s: float) -> None:
         """What the connection to the broker has cost since the agent started; by weight where the system tells not."""
-        more_bytes = wire.total_bytes - self._linked.total_bytes if TELLS_TCP else round(self._weighed_bytes)
-        self._linked, self._weighed_bytes = wire, 0.0
+        with self._weighing:
+            weighed_bytes, self._weighed_bytes = round(self._weighed_bytes), 0.0
+        more_bytes = wire.total_bytes - self._linked.total_bytes if TELLS_TCP else weighed_bytes
+        self._linked = wire
         if more_bytes > 0:
             self.budget.count(Use.TELEMETRY, more_bytes, now_s)
 
     def weighed(self, wire_bytes: float) -> None:
         """A message went out that takes about so much, its answers included."""
-        self._weighed_bytes += wire_bytes
+        with self._weighing:
+            self._weighed_bytes += wire_bytes
 
     def given_up(self, now_s: float) -> frozenset[Use]:
         """What is not done any more today; a change is logged once."""
@@ -71,15 +76,16 @@ class Traffic:
 
     def save(self, mono_s: float, *, at_once: bool = False) -> None:
         """Keep the count on disk, at most once a minute; a disk that refuses costs the count, and nothing else."""
-        if self.budget.spent == self._saved or not (at_once or mono_s - self._saved_s >= _SAVE_EVERY_S):
+        spent = self.budget.spent
+        if spent == self._saved or not (at_once or mono_s - self._saved_s >= _SAVE_EVERY_S):
             return
         draft = self._path.with_suffix(".draft")
         try:
-            draft.write_bytes(msgspec.json.encode(self.budget.spent))
+            draft.write_bytes(msgspec.json.encode(spent))
             os.replace(draft, self._path)  # noqa: PTH105 - in one step
         except OSError as error:
             log.warning("what was used of the line could not be kept: %s", error)
-        self._saved, self._saved_s = self.budget.spent, mono_s
+        self._saved, self._saved_s = spent, mono_s
 
 
 def _load(path: Path) -> Spent:
