@@ -20,7 +20,9 @@ _SAVE_EVERY_S: Final = 60.0
 
 
 class Traffic:
-    """The day's bytes. All but `weighed` and `save` is called in the agent's loop; `now_s` is Unix time, as true as the agent knows it.
+    """The day's bytes. The agent's loop calls all but `weighed` and `save`, which its disk's thread may.
+
+    `now_s` is Unix time, as true as the agent knows it.
 
     What has been counted and not yet saved when the power fails is at most a minute's.
     """
