@@ -1,4 +1,4 @@
-"""`sansang-agent`: run, check-config, probe, identify, checkup, doctor, spool."""
+"""`sansang-agent`: run, check-config, probe, identify, discover, checkup, doctor, spool."""
 
 import argparse
 import asyncio
@@ -82,6 +82,19 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the device probe"
     )
     identify.add_argument("--json", action="store_true", help="print one line of JSON")
+    discover = command("discover", discover_devices, "Look for devices in the PC's network, and propose them.")
+    discover.add_argument("--plan", type=Path, help="compare with this plan (TOML) instead of the one in force")
+    discover.add_argument("--interface", default="", metavar="CARD", help="the network card (that of the way out)")
+    discover.add_argument(
+        "--subnet", action="append", default=[], metavar="A.B.C.0/24", help="look through this instead; may be repeated"
+    )
+    discover.add_argument("--wide", action="store_true", help="look through more than a /24, more slowly, up to a /20")
+    discover.add_argument(
+        "--community", action="append", default=[], metavar="NAME", help="an SNMP community to try (public); repeatable"
+    )
+    shape = discover.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print one line of JSON")
+    shape.add_argument("--toml", action="store_true", help="print tables for the plan")
     checkup = command(
         "checkup", check_room, "Measure all of the plan and judge: exit 0 fit, 1 degraded, 2 unfit, 3 unknown."
     )
@@ -215,6 +228,38 @@ def identify_device(arguments: argparse.Namespace) -> int:
         print(msgspec.json.encode(told(arguments.address, seen)).decode())
     else:
         print("\n".join(sentences(arguments.address, seen, _language(arguments))))
+    return 0
+
+
+def discover_devices(arguments: argparse.Namespace) -> int:
+    """Who is in the network, and how that differs from the plan; exit 1 when it cannot be looked through."""
+    from agent.discovery import scan, telling  # noqa: PLC0415 - all kinds of devices come with it
+    from agent.discovery.scope import ScopeRefused, scope_of  # noqa: PLC0415 - as above
+    from agent.discovery.sighting import Planned, compare  # noqa: PLC0415 - as above
+
+    settings = load_settings(arguments.config) if arguments.config.exists() else None
+    language = _language(arguments, settings)
+    orders = _orders(settings, arguments.plan)
+    try:
+        scope = scope_of(arguments.interface, arguments.subnet, is_wide=arguments.wide)
+    except ScopeRefused as refused:
+        print(say(refused.code, language, **refused.facts), file=sys.stderr)
+        return 1
+    networks = ", ".join(map(str, scope.swept))
+    facts = {"networks": networks, "count": len(scope.addresses), "seconds": f"{scope.sweep_s:.0f}"}
+    print(say("discover.began", language, **facts), file=sys.stderr, flush=True)
+
+    async def look() -> tuple[scan.Scanned, list[Planned]]:
+        return await scan.scan(scope, arguments.community or ["public"]), await scan.planned_of(orders.probes)
+
+    scanned, planned = asyncio.run(look())
+    difference = compare(scanned.found, planned, scope.swept)
+    if arguments.json:
+        line = telling.told(difference, networks, is_complete=scanned.is_complete)
+        print(msgspec.json.encode(line).decode())
+    else:
+        tell = telling.tables if arguments.toml else telling.sentences
+        print("\n".join(tell(difference, networks, language, is_complete=scanned.is_complete)))
     return 0
 
 

@@ -70,6 +70,15 @@ def read_card(name: str) -> Card:
     )
 
 
+def networks_of(name: str) -> list[ipaddress.IPv4Interface]:
+    """A card's own IPv4 addresses, each with the network that it lies in; none for a card that is not there."""
+    return [
+        ipaddress.IPv4Interface(f"{one.address}/{one.netmask}")
+        for one in psutil.net_if_addrs().get(name, [])
+        if one.family == socket.AF_INET and one.netmask
+    ]
+
+
 def is_usable(address: str) -> bool:
     """Whether an address can reach beyond the cable: not one that the PC gave itself (RFC 3927, RFC 4291)."""
     parsed = ipaddress.ip_address(address)

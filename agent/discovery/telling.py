@@ -1,0 +1,111 @@
+"""Puts into words, JSON or tables for a plan what was found and how it differs from the plan."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from agent.discovery.sighting import Difference, Found, Proposed
+from contract.catalogue import Language, say
+
+
+def told(difference: Difference, networks: str, *, is_complete: bool) -> dict[str, object]:
+    """As one object of JSON. What is not known is an empty text; passwords and communities stay out."""
+    return {
+        "networks": networks.split(", "),
+        "is_complete": is_complete,
+        "devices": [
+            *(_device(one, "new") for one in difference.new),
+            *(_device(one, "known") for one in difference.known),
+        ],
+        "vanished": [{"target": one.target, "host": one.host} for one in difference.vanished],
+    }
+
+
+def _device(one: Proposed, status: str) -> dict[str, object]:
+    found = one.found
+    return {
+        "target": one.target,
+        "address": found.address,
+        "status": status,
+        "role": found.role,
+        "kind": found.kind,
+        "vendor": found.vendor,
+        "model": found.model,
+        "name": found.name,
+        "by": list(found.by),
+    }
+
+
+def sentences(difference: Difference, networks: str, language: Language, *, is_complete: bool) -> Iterator[str]:
+    """What is new, what is known, what did not answer, and what to do with it."""
+    count = len(difference.new) + len(difference.known)
+    yield say("discover.count", language, networks=networks, count=count)
+    if difference.new:
+        yield say("discover.new", language)
+        yield from (_line(one, language) for one in difference.new)
+    if difference.known:
+        yield say("discover.known", language)
+        yield from (_line(one, language) for one in difference.known)
+    if difference.vanished:
+        yield say("discover.vanished", language)
+        yield from (f"  {one.target}  {one.host}" for one in difference.vanished)
+    if not is_complete:
+        yield say("discover.incomplete", language)
+    if difference.new:
+        yield say("discover.use_toml", language)
+
+
+def _line(one: Proposed, language: Language) -> str:
+    return f"  {one.target}  {one.found.address}  {_what(one.found, language)}"
+
+
+def _what(found: Found, language: Language) -> str:
+    """`Axis P1455 (onvif, ping)`: as much as is known, without repeating itself."""
+    recognised = " ".join(part for part in (found.vendor, found.model) if part)
+    words = [recognised or (found.kind and say("discover.kind", language, kind=found.kind)), found.name]
+    said = ", ".join(dict.fromkeys(word for word in words if word)) or say("discover.unidentified", language)
+    return f"{said} ({', '.join(found.by)})"
+
+
+def tables(difference: Difference, networks: str, language: Language, *, is_complete: bool) -> Iterator[str]:
+    """Ready `[[probe]]` tables for what is new; the rest as comments. It reads as a part of a plan's file."""
+    yield f"# {say('discover.toml_head', language, networks=networks)}"
+    if not is_complete:
+        yield f"# {say('discover.incomplete', language)}"
+    for one in difference.known:
+        yield f"# {say('discover.toml_known', language, target=one.target, address=one.found.address)}"
+    for gone in difference.vanished:
+        yield f"# {say('discover.toml_vanished', language, target=gone.target, host=gone.host)}"
+    for one in difference.new:
+        what = f"{one.found.address}: {_what(one.found, language)}"
+        if not is_worth_a_table(one.found):
+            yield f"# {say('discover.toml_other', language, what=what)}"
+            continue
+        yield ""
+        yield f"# {what}"
+        yield "[[probe]]"
+        yield from (f"{key} = {_quoted(value)}" for key, value in settings(one).items())
+
+
+def is_worth_a_table(found: Found) -> bool:
+    """Whether a room is likely to depend on it: not on a PC or telephone that only answers, nor on what no probe of
+    ours could reach again.
+    """
+    return found.role != "device" and found.by != ("arp",)
+
+
+def settings(one: Proposed) -> dict[str, str]:
+    """A probe's name and settings for it."""
+    found = one.found
+    if found.role == "gateway":
+        return {"name": "ping", "target": one.target, "address": found.address}
+    login = {"community": found.community} if found.community not in ("", "public") else {}
+    if found.role == "ups" and found.way == "snmp":
+        return {"name": "power", "target": one.target, "snmp": found.address, **login}
+    how = {"kind": found.kind, **login} if found.kind else {"by": "ping"}
+    return {"name": "device", "target": one.target, "address": found.address, **how}
+
+
+def _quoted(text: str) -> str:
+    """A text as TOML has it, whose basic strings take JSON's escapes."""
+    return msgspec.json.encode(text).decode()

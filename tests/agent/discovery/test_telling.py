@@ -1,0 +1,75 @@
+"""How what was found is told: to people, as JSON, as tables for a plan."""
+
+import tomllib
+from typing import Final
+
+from agent.discovery.sighting import Difference, Found, Planned, Proposed
+from agent.discovery.telling import sentences, settings, tables, told
+from contract.catalogue import LANGUAGES
+
+CAMERA: Final = Found(
+    address="10.0.0.5", by=("onvif", "ping", "snmp"), role="camera", kind="axis", vendor="Axis", model="M1",
+    name="Sân trường", way="snmp", community='a"b',
+)  # fmt: skip
+PHONE: Final = Found(address="10.0.0.30", by=("ping",), role="device")
+DIFFERENCE: Final = Difference(
+    new=(Proposed(target="camera-2", found=CAMERA), Proposed(target="device", found=PHONE)),
+    known=(Proposed(target="codec", found=Found(address="10.0.0.7", by=("ping",), role="device")),),
+    vanished=(Planned(target="projector", host="may-chieu.local", addresses=("10.0.0.9",)),),
+)
+NONE: Final = Difference(new=(), known=(), vanished=())
+NETWORK: Final = "10.0.0.0/24"
+
+
+def test_people_read_what_is_new_what_is_known_and_what_was_silent() -> None:
+    assert list(sentences(DIFFERENCE, NETWORK, "en", is_complete=True)) == [
+        "10.0.0.0/24: 3 devices answered.",
+        "Not in the plan:",
+        "  camera-2  10.0.0.5  Axis M1, Sân trường (onvif, ping, snmp)",
+        "  device  10.0.0.30  unidentified (ping)",
+        "In the plan:",
+        "  codec  10.0.0.7  unidentified (ping)",
+        "In the plan, and silent this time:",
+        "  projector  may-chieu.local",
+        "To take them into the plan: run this again with --toml, and copy the tables that you want.",
+    ]
+
+
+def test_an_empty_network_is_one_sentence() -> None:
+    assert list(sentences(NONE, NETWORK, "vi", is_complete=True)) == ["10.0.0.0/24: có 0 thiết bị trả lời."]
+
+
+def test_it_is_said_when_time_ran_out() -> None:
+    for language in LANGUAGES:
+        assert len(list(sentences(NONE, NETWORK, language, is_complete=False))) == 2
+        assert len(list(tables(NONE, NETWORK, language, is_complete=False))) == 2
+
+
+def test_tables_are_toml_whatever_a_community_is_called() -> None:
+    for language in LANGUAGES:
+        written = "\n".join(tables(DIFFERENCE, NETWORK, language, is_complete=True))
+        assert tomllib.loads(written) == {
+            "probe": [
+                {
+                    "name": "device", "target": "camera-2", "address": "10.0.0.5", "kind": "axis", "community": 'a"b',
+                }
+            ]
+        }  # fmt: skip
+
+
+def test_a_device_that_no_kind_knows_is_only_watched_for_its_presence() -> None:
+    found = Found(address="10.0.0.8", by=("pjlink", "ping"), role="projector")
+    assert settings(Proposed(target="projector", found=found)) == {
+        "name": "device", "target": "projector", "address": "10.0.0.8", "by": "ping",
+    }  # fmt: skip
+
+
+def test_a_ups_is_asked_about_the_power() -> None:
+    found = Found(address="10.0.0.9", by=("snmp",), role="ups", kind="ups", way="snmp", community="public")
+    assert settings(Proposed(target="ups", found=found)) == {"name": "power", "target": "ups", "snmp": "10.0.0.9"}
+
+
+def test_json_holds_no_community() -> None:
+    line = told(DIFFERENCE, NETWORK, is_complete=True)
+    assert 'a"b' not in str(line)
+    assert line["vanished"] == [{"target": "projector", "host": "may-chieu.local"}]
