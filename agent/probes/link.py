@@ -58,7 +58,7 @@ _OWN_MTU_BYTES: Final = 1500
 _NONCE: Final = "{nonce}"
 
 _FAILED: Final = "The first rung that failed: " + ", ".join(f"{rung.value} {rung.name}" for rung in Rung) + "."
-_WALK_BYTES: Final = 24_000
+_WALK_BYTES: Final = 11_000
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
