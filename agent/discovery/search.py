@@ -36,6 +36,8 @@ _SIZE_BYTES: Final = 56
 _DISCARD_PORT: Final = 9
 _ANSWERS_MAX_COUNT: Final = 200
 """Datagrams of one host that are looked at: one that floods drowns no other."""
+_BREATHE_EVERY: Final = 64
+_BUFFER_BYTES: Final = 1 << 20
 _GREETINGS_AT_ONCE: Final = 8
 _ARP_COMPLETE: Final = 0x2
 _IPNET_ROW: Final = struct.Struct("=II8s4sI")
@@ -56,6 +58,7 @@ async def multicast(own: str, networks: Collection[Network], listen_s: float = L
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own))
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
             sock.bind((own, 0))
@@ -73,7 +76,8 @@ async def multicast(own: str, networks: Collection[Network], listen_s: float = L
                     address = str(source[0])
                     heard[address] += 1
                     if heard[address] > _ANSWERS_MAX_COUNT:
-                        await asyncio.sleep(0)  # else a flood, always there at once, would never let time run out
+                        if heard[address] % _BREATHE_EVERY == 0:
+                            await asyncio.sleep(0)  # else a flood, always there at once, never lets time run out
                     elif address != own and _lies_in(address, networks):
                         sighting = read_answer(data, address, question)
                         if sighting is not None:
