@@ -12,6 +12,8 @@ from tests.support.virtual_rooms import TICK_S, VirtualAgent, VirtualCentre, age
 
 BEGAN_S: Final = 1_795_500_000.0
 HOUR_S: Final = 3600.0
+DRAINS_WITHIN_HOURS: Final = 8
+"""All is asked for within minutes and sent as fast as the plan lets it; here the agents look once a minute only."""
 
 
 class Size(NamedTuple):
@@ -73,7 +75,10 @@ def test_a_centre_put_back_as_it_was_asks_for_all_it_forgot_and_gets_it(size: Si
     restore(tmp_path / "backup.tar.gz", tmp_path / "restored")
     world.centre = world.start(tmp_path / "restored")
     forgotten_count = sum(len(agent.made - world.stored(agent)) for agent in world.agents)
-    world.live(0.5)
+    for _ in range(DRAINS_WITHIN_HOURS * 4):
+        world.live(0.25)
+        if all(agent.is_drained for agent in world.agents):
+            break
     lost_count = sum(len(agent.made - world.stored(agent)) for agent in world.agents)
     made_count = sum(len(agent.made) for agent in world.agents)
     evidence = world.centre.journal.evidence([agent.agent for agent in world.agents])
