@@ -395,6 +395,7 @@ class Collector:
             name=room.name if room else name,
             place=room.place if room else (),
             contacts=self._pipeline.watch.recipients_of(name),
+            silence=outage.explanation if (outage := self._pipeline.watch.outages.of(name)) is not None else None,
         )
 
     def _publish_plans(self) -> None:

@@ -21,6 +21,7 @@ from collector.alerting.incident import AGENTS, COLLECTOR, Incident
 from contract.catalogue import Language, knows, say
 from contract.quantity import quantity
 from readiness import telling
+from readiness.causes import Cause, Explanation
 from readiness.verdict import Finding, Level, worst
 
 DEFAULT_SENDER: Final = "Sẵn Sàng <sansang@localhost>"
@@ -48,6 +49,8 @@ class RoomFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     place: tuple[str, ...]
     contacts: tuple[Recipient, ...] = ()
+    silence: Explanation | None = None
+    """Why the room cannot be heard, or could not lately."""
 
 
 def compose(
@@ -264,13 +267,33 @@ def _page(notice: Notice, facts: RoomFacts, words: _Words, base_url: str, earlie
         first=first,
         room="" if words.about else _label(facts, words),
         lead=lead,
-        sections=(*sections, *_earlier(earlier, words)),
+        sections=(*sections, *_silence(incident, facts.silence, words), *_earlier(earlier, words)),
         rows=tuple(rows),
         link=(words.say("operators.link"), f"{site}/about")
         if words.about
         else (words.say("link"), f"{site}/rooms/{facts.room}"),
         notes=tuple(notes),
     )
+
+
+def _silence(incident: Incident, why: Explanation | None, words: _Words) -> Iterator[_Section]:
+    """Why the room was not heard, where the incident is about that and something is known."""
+    if why is None or why.cause is Cause.UNKNOWN:
+        return
+    if not any(one.code in _SILENCES for one in (*incident.first_findings, *incident.findings)):
+        return
+    known_by = ", ".join(say(f"witness.{one}", words.language) for one in why.evidence)
+    sign = words.say("known_by", evidence=known_by)
+    if why.against:
+        against = ", ".join(say(f"witness.{one}", words.language) for one in why.against)
+        sign += " " + words.say("against", evidence=against)
+    cause, certainty = (
+        say(code, words.language) for code in (f"outage.{why.cause}", f"certainty.{why.certainty.name}")
+    )
+    yield _Section(words.say("silence"), reasons=(_Reason(f"{cause} ({certainty}).", sign),))
+
+
+_SILENCES: Final = frozenset({"ROOM_SILENT", "ROOM_SILENT_ON_BATTERY", "PC_SWITCHED_OFF", "PC_ASLEEP", "AGENT_STOPPED"})
 
 
 def _earlier(incidents: Sequence[Incident], words: _Words) -> Iterator[_Section]:

@@ -17,8 +17,9 @@ from collector.alerting.decide import Notice, Reason, Recipient
 from collector.alerting.letter import LETTER_POLICY, RoomFacts, compose, compose_test
 from collector.web.letters import read_mail
 from contract.catalogue import LANGUAGES, Language, entries
+from readiness.causes import Cause, Certainty, Explanation, Witness
 from readiness.codes import Code
-from readiness.verdict import Level
+from readiness.verdict import Finding, Level
 from tests.collector.alerting.troubles import (
     CAMERA,
     DAY_S,
@@ -499,3 +500,30 @@ def test_every_sentence_of_letters_stands_in_both_languages() -> None:
         for code, texts in ours.items()
     }
     assert [code for code, found in marks.items() if found["vi"] != found["en"]] == []
+
+
+SILENCE = replace(FACTS, silence=Explanation(
+    cause=Cause.AREA_POWER, certainty=Certainty.LIKELY,
+    evidence=(Witness.NEIGHBOURS_SILENT, Witness.WAS_ON_BATTERY), against=(Witness.DEVICES_RAN_ON,),
+))  # fmt: skip
+
+
+def test_a_letter_about_a_silent_room_says_why_it_is_not_heard_how_surely_and_by_what() -> None:
+    text = " ".join(text_of(write(notice(incident(SILENT)), facts=SILENCE)).split())
+    assert "Mất điện cả khu vực (rất có thể)." in text
+    assert "các phòng lân cận cũng mất liên lạc cùng lúc, lần cuối liên lạc, phòng đang chạy bằng bộ lưu điện" in text
+    assert "Điều không khớp: các thiết bị khác vẫn chạy liên tục." in text
+
+
+@pytest.mark.parametrize(
+    ("findings", "facts"),
+    [
+        pytest.param((CAMERA,), SILENCE, id="the letter is about a camera"),
+        pytest.param((SILENT,), FACTS, id="nothing is known of a silence"),
+        pytest.param((SILENT,), replace(FACTS, silence=Explanation()), id="nobody knows why"),
+    ],
+)
+def test_a_letter_gives_no_cause_of_a_silence_that_it_is_not_about_or_that_nobody_knows(
+    findings: tuple[Finding, ...], facts: RoomFacts
+) -> None:
+    assert "Vì sao mất liên lạc" not in text_of(write(notice(incident(*findings)), facts=facts))
