@@ -219,9 +219,9 @@ class Load(NamedTuple):
 
 LOADS: Final = [
     pytest.param(
-        Load(Quality(256_000.0, 0.05, 0.1, 32_000), hours=5.0, tick_s=3.0, hole_s=5.0, hole_every_s=12.0, holes=1,
+        Load(Quality(256_000.0, 0.05, 0.1, 32_000), hours=3.0, tick_s=3.0, hole_s=5.0, hole_every_s=12.0, holes=1,
              within_s=90.0),
-        id="5 hours at 256 kbit/s",
+        id="3 hours at 256 kbit/s",
     ),
     pytest.param(
         Load(Quality(32_000.0, 0.05, 0.15, 16_000), hours=24.0, tick_s=10.0, hole_s=45.0, hole_every_s=120.0, holes=3,
