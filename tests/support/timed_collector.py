@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
+import httpx
 import pytest
 
 import dev
@@ -20,7 +21,7 @@ from collector.app import Collector
 from collector.inlet import Arrival, BatchArrival
 from collector.settings import CollectorSettings, load_settings
 from contract.settings import SettingsError
-from tests.support.ports import LOOPBACK, free_port, is_listening
+from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Program, Programs
 
 CONFIG: Final = "collector.toml"
@@ -85,8 +86,16 @@ def launch_timed_collector(
         encoding="utf-8",
     )
     command: list[str | Path] = [sys.executable, "-m", __name__, folder]
-    program = programs.start(command, ready=lambda: is_listening(web_port), within_s=120.0, folder=dev.ROOT)
+    program = programs.start(command, ready=lambda: _is_ready(web_port), within_s=120.0, folder=dev.ROOT)
     return RunningTimedCollector(program, folder)
+
+
+def _is_ready(web_port: int) -> bool:
+    """Whether it hears agents: what came before would be sent again only after a while."""
+    try:
+        return httpx.get(f"http://{LOOPBACK}:{web_port}/readyz", trust_env=False, timeout=1.0).is_success
+    except httpx.TransportError:
+        return False
 
 
 def main(folder: Path) -> int:
