@@ -23,6 +23,7 @@ class State(enum.IntEnum):
     DISABLED = 4  # switched off on purpose, not configured, or not fitted: no fault
     STANDBY = 5  # asleep, cooling down or warming up: no fault
     MUTED = 6
+    BLOCKED = 7  # it is there, and the system keeps programs from it: a privacy switch
 
 
 STATUS: Final = "_status_code"

@@ -72,7 +72,7 @@ def parts(evidence: Evidence) -> Iterator[Finding]:
 
     Of a device that is lost nothing is said but that.
     """
-    for sight, windows in evidence.of_probe("device"):
+    for sight, windows in (found for probe in _SPEAKS for found in evidence.of_probe(probe)):
         told = _told(sight, windows)
         if not told or evidence.lives[sight.target].fate in _GONE:
             continue
@@ -95,9 +95,13 @@ def parts(evidence: Evidence) -> Iterator[Finding]:
         yield from others or found
 
 
+_SPEAKS: Final = {"device": RECOGNITION, "peripherals": "cameras_count"}
+"""Probes that tell of parts, each with the value that it brings whenever it could ask at all."""
+
+
 def _told(sight: Sight, windows: list[Window]) -> dict[str, int]:
     """What the device said when it last said anything: value -> state."""
-    column = sight.column(RECOGNITION)
+    column = sight.column(_SPEAKS[sight.probe])
     numbers = next((window.numbers for window in reversed(windows) if window.numbers[column] is not None), ())
     pairs = zip(sight.names, numbers, strict=False)  # nothing at all where it never spoke
     return {name: int(number) for name, number in pairs if number is not None and name.endswith(STATUS)}
@@ -107,8 +111,9 @@ def _part(
     evidence: Evidence, sight: Sight, told: Mapping[str, int], part: str, state: int
 ) -> tuple[Code, Level] | None:
     role = _ROLES.get(part, sight.role)
-    if state == State.FAILED:
-        code = _FAILED.get(_ROLES.get(part, ""), Code.PART_FAILED)
+    if state in (State.FAILED, State.BLOCKED):
+        failed = _FAILED.get(_ROLES.get(part, ""), Code.PART_FAILED)
+        code = failed if state == State.FAILED else Code.PART_BLOCKED
         is_mild = part in _HARMLESS or _is_dispensable(evidence, sight, told, role)
         return code, Level.DEGRADED if is_mild else Level.UNFIT
     if state == State.UNKNOWN:

@@ -12,7 +12,7 @@ from readiness.windows import CLEAR_COUNT, run_of
 
 NETWORK_PROBES: Final = frozenset({"ping", "tcp", "http", "snmp", "device", "stamp", "sufficiency"})
 """Probes whose answer comes over the network: proof that the way to the target works."""
-_SILENT_PROBES: Final = frozenset({"snmp", "power", "host", "agent", "link"})
+_SILENT_PROBES: Final = frozenset({"snmp", "power", "host", "agent", "link", "peripherals"})
 """Probes whose silence does not mean that their target is lost: an unknown community looks just like it."""
 _CONFIRMED_AFTER_S: Final = 10.0
 """A yes or no counts after two readings in a row, or when the latest has stood so long without another."""

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from contract.parts import PARTS, STATUS
+from contract.parts import PARTS, STATUS, names_of
 from readiness.codes import Code
 
 Worse = Literal["above", "below"]
@@ -187,6 +187,10 @@ _SPECIAL_VALUES: Final = {
     "link": ("failed_rung_code",),
     "stamp": ("sent_count", "received_count"),
     "device": (RECOGNITION, IN_CALL, *(f"{name}{STATUS}" for part in PARTS for name in part.names())),
+    "peripherals": (
+        "cameras_count",
+        *(f"{name}{STATUS}" for part in ("camera", "microphone", "speaker", "screen") for name in names_of(part)),
+    ),
     "power": ("on_battery_bool", "low_battery_bool", "battery_replace_bool", "battery_runtime_s"),
 }
 """Values that the judge reads by themselves, beside those that limits are about."""

@@ -30,6 +30,7 @@ Reader = Callable[[Device], Awaitable[Told]]
 
 _WORST_FIRST: Final = (
     State.FAILED,
+    State.BLOCKED,
     State.DEGRADED,
     State.MUTED,
     State.UNKNOWN,
