@@ -254,12 +254,15 @@ def discover_devices(arguments: argparse.Namespace) -> int:
 
     scanned, planned = asyncio.run(look())
     difference = compare(scanned.found, planned, scope.swept)
+    complete = scanned.is_complete
     if arguments.json:
-        line = telling.told(difference, networks, is_complete=scanned.is_complete)
+        line = telling.told(difference, networks, is_complete=complete)
         print(msgspec.json.encode(line).decode())
+    elif arguments.toml:
+        daily = any(job.probe == "discovery" for job in orders.plan.jobs)
+        print("\n".join(telling.tables(difference, networks, language, is_complete=complete, looks_daily=daily)))
     else:
-        tell = telling.tables if arguments.toml else telling.sentences
-        print("\n".join(tell(difference, networks, language, is_complete=scanned.is_complete)))
+        print("\n".join(telling.sentences(difference, networks, language, is_complete=complete)))
     return 0
 
 

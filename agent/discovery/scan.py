@@ -10,8 +10,8 @@ import msgspec
 
 from agent.devices.asking import Seen
 from agent.discovery.scope import Scope
-from agent.discovery.search import greeted, multicast, sweep
-from agent.discovery.sighting import Found, Identified, Planned, Sighting, merge
+from agent.discovery.search import greeted, who_is_there
+from agent.discovery.sighting import Found, Identified, Planned, merge
 from agent.endpoint import parse_endpoint
 from agent.nic import default_route
 from agent.probe import Probe, ProbeFailed
@@ -32,21 +32,11 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True):
     is_complete: bool
 
 
-async def look_around(scope: Scope) -> list[Sighting]:
-    """Who is there, by every way, without asking anybody what it is."""
-    swept, answers = await asyncio.gather(
-        sweep(scope.addresses, scope.hosts_per_s, scope.card, scope.cable), multicast(scope.own, scope.cable)
-    )
-    # What only answered a multicast counts too, where it lies in what was to be looked at.
-    answers = [one for one in answers if any(ipaddress.ip_address(one.address) in network for network in scope.swept)]
-    there = sorted({one.address for one in (*swept, *answers)}, key=ipaddress.ip_address)
-    return [*swept, *answers, *await greeted(there)]
-
-
 async def scan(scope: Scope, communities: Sequence[str], limit_s: float = IDENTIFYING_LIMIT_S) -> Scanned:
     """Who is there, and what each is."""
-    sightings = await look_around(scope)
+    sightings = await who_is_there(scope)
     addresses = sorted({one.address for one in sightings}, key=ipaddress.ip_address)
+    sightings += await greeted(addresses)
     identified, is_complete = await _identify_all(addresses, communities, limit_s)
     route = default_route()
     gateway = route.gateway if route is not None and route.card == scope.card else ""

@@ -13,6 +13,7 @@ HOSTS_PER_S: Final = 20.0
 WIDE_HOSTS_PER_S: Final = 10.0
 _USUAL_PREFIX: Final = 24
 _WIDEST_PREFIX: Final = 20
+ADDRESSES_MAX_COUNT: Final = 2 ** (32 - _WIDEST_PREFIX)
 
 
 class ScopeRefused(Exception):
@@ -70,7 +71,7 @@ def choose_scope(
     mine = {str(one.ip) for one in interfaces}
     addresses = tuple(dict.fromkeys(address for network in swept for address in _hosts(network) if address not in mine))
     is_small = len(addresses) <= 2 ** (32 - _USUAL_PREFIX)
-    if len(addresses) > 2 ** (32 - _WIDEST_PREFIX):
+    if len(addresses) > ADDRESSES_MAX_COUNT:
         raise ScopeRefused("discover.too_wide", network=", ".join(map(str, swept)), widest=_WIDEST_PREFIX)
     return Scope(
         card=card,

@@ -17,6 +17,7 @@ from typing import Final
 from agent import arp
 from agent.conversation import converse
 from agent.discovery.messages import ANSWER_MAX_BYTES, Question, read_answer
+from agent.discovery.scope import Scope
 from agent.discovery.sighting import Network, Sighting, plain
 from agent.endpoint import Endpoint
 from agent.probe import ProbeFailed
@@ -44,6 +45,15 @@ _IPNET_ROW: Final = struct.Struct("=II8s4sI")
 """MIB_IPNETROW: card's index, length and bytes of the hardware address, IPv4 address, type."""
 _IPNET_KNOWN: Final = (3, 4)  # dynamic, static
 _ERROR_INSUFFICIENT_BUFFER: Final = 122
+
+
+async def who_is_there(scope: Scope) -> list[Sighting]:
+    """Who answers a ping, ARP or a multicast question, within the scope."""
+    swept, answers = await asyncio.gather(
+        sweep(scope.addresses, scope.hosts_per_s, scope.card, scope.cable), multicast(scope.own, scope.cable)
+    )
+    # What only answered a multicast counts too, where it lies in what was to be looked at.
+    return [*swept, *(one for one in answers if _lies_in(one.address, scope.swept))]
 
 
 async def multicast(own: str, networks: Collection[Network], listen_s: float = LISTEN_S) -> list[Sighting]:

@@ -1,5 +1,6 @@
 """Puts into words, JSON or tables for a plan what was found and how it differs from the plan."""
 
+import ipaddress
 from collections.abc import Iterator
 
 import msgspec
@@ -67,8 +68,14 @@ def _what(found: Found, language: Language) -> str:
     return f"{said} ({', '.join(found.by)})"
 
 
-def tables(difference: Difference, networks: str, language: Language, *, is_complete: bool) -> Iterator[str]:
-    """Ready `[[probe]]` tables for what is new; the rest as comments. It reads as a part of a plan's file."""
+def tables(
+    difference: Difference, networks: str, language: Language, *, is_complete: bool, looks_daily: bool = False
+) -> Iterator[str]:
+    """Ready `[[probe]]` tables for what is new; the rest as comments. It reads as a part of a plan's file.
+
+    Unless the plan `looks_daily` already, the last table has the agent look again each day, and takes all that was
+    found for known.
+    """
     yield f"# {say('discover.toml_head', language, networks=networks)}"
     if not is_complete:
         yield f"# {say('discover.incomplete', language)}"
@@ -85,6 +92,14 @@ def tables(difference: Difference, networks: str, language: Language, *, is_comp
         yield f"# {what}"
         yield "[[probe]]"
         yield from (f"{key} = {_quoted(value)}" for key, value in settings(one).items())
+    everybody = [one.found.address for one in (*difference.known, *difference.new)]
+    if everybody and not looks_daily:
+        yield ""
+        yield f"# {say('discover.toml_daily', language)}"
+        yield "[[probe]]"
+        yield 'name = "discovery"'
+        yield "every_s = 86400"
+        yield f"known = [{', '.join(_quoted(one) for one in sorted(everybody, key=ipaddress.ip_address))}]"
 
 
 def is_worth_a_table(found: Found) -> bool:

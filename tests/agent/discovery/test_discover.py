@@ -131,14 +131,23 @@ def test_what_the_plan_knows_is_known_and_what_is_silent_in_it_has_vanished(told
 
 def test_the_tables_load_beside_the_plan_that_was_there(told: Told) -> None:
     orders = read_orders((PLAN + told.toml).encode(), load_probe, source="plan", toml=True)
-    made = {one.probe + " " + str(one.settings["target"]): one.settings for one in orders.plan.jobs}
+    pairs = zip(orders.plan.jobs, orders.probes, strict=True)
+    made: dict[str, Any] = {f"{job.probe} {probe.target}": job.settings for job, probe in pairs}
     assert made["ping gateway"]["address"] == GATEWAY
     assert made["device camera-2"] == {
         "target": "camera-2", "address": ADDRESSES["snmp"], "kind": "axis", "community": "school",
     }  # fmt: skip
     assert {"device projector", "device screen", "device dsp"} <= made.keys()
+    assert sorted(made["discovery pc"]["known"]) == sorted(ADDRESSES.values())
     assert f"# not proposed: {ADDRESSES['liar']}: unidentified (ping)" in told.toml
     assert f"# in the plan, silent this time: codec {ABSENT}" in told.toml
+
+
+def test_the_probe_counts_who_is_new_and_who_has_vanished(village: School) -> None:
+    known = ", ".join(f'"{one}"' for one in (ABSENT, "192.168.7.7", *list(ADDRESSES.values())[2:]))
+    line = json.loads(village.agent("probe", "discovery", "--set", f"known=[{known}]", "--json"))
+    assert (line["outcome"], line["target"]) == ("ok", "pc")
+    assert line["values"] == {"devices_count": len(ADDRESSES), "new_count": 2, "vanished_count": 1}
 
 
 def test_no_question_leaves_the_cable(village: School) -> None:

@@ -47,7 +47,7 @@ def test_it_is_said_when_time_ran_out() -> None:
 
 def test_tables_are_toml_whatever_a_community_is_called() -> None:
     for language in LANGUAGES:
-        written = "\n".join(tables(DIFFERENCE, NETWORK, language, is_complete=True))
+        written = "\n".join(tables(DIFFERENCE, NETWORK, language, is_complete=True, looks_daily=True))
         assert tomllib.loads(written) == {
             "probe": [
                 {
@@ -55,6 +55,12 @@ def test_tables_are_toml_whatever_a_community_is_called() -> None:
                 }
             ]
         }  # fmt: skip
+
+
+def test_looking_again_each_day_takes_all_that_was_found_for_known() -> None:
+    written = "\n".join(tables(DIFFERENCE, NETWORK, "vi", is_complete=True))
+    daily = tomllib.loads(written)["probe"][-1]
+    assert daily == {"name": "discovery", "every_s": 86400, "known": ["10.0.0.5", "10.0.0.7", "10.0.0.30"]}
 
 
 def test_a_device_that_no_kind_knows_is_only_watched_for_its_presence() -> None:
