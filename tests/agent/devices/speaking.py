@@ -51,8 +51,8 @@ async def serving(behave: Behave, done: Callable[[int], Awaitable[None]]) -> Non
         talking.add(task)
         try:
             await behave(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the agent has hung up
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the agent has hung up, or the test is over
         finally:
             talking.discard(task)
             writer.close()
