@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from agent.budget import Use
 from agent.clock import SystemClock
 from agent.forward import Forwarder, Pace
+from agent.keyring import keyring_of
 from agent.link import Connected, Disconnected, Link, LinkEvent, Message
 from agent.measuring import Measurer
 from agent.orders import NO_ORDERS, LoadProbe, Orders, PlanFile, fingerprint_of, read_orders
@@ -138,7 +139,8 @@ class Agent:
 
     def _take_orders(self, payload: bytes, source: str, *, toml: bool = False) -> bool:
         try:
-            orders = read_orders(payload, self._load_probe, source=source, toml=toml)
+            keyring = keyring_of(self._settings)
+            orders = read_orders(payload, self._load_probe, source=source, toml=toml, keyring=keyring)
         except SettingsError as error:
             self._refused = str(error)[:500]
             log.error("refused a plan, going on with the one in force:\n%s", error)  # noqa: TRY400 - the plan's fault

@@ -21,6 +21,7 @@ from agent.app import Agent, program_version
 from agent.checkup import judge_room, measure_room, report
 from agent.clock import SystemClock
 from agent.doctor import examine
+from agent.keyring import Keyring, keyring_of
 from agent.orders import NO_ORDERS, Orders, PlanFile, read_orders
 from agent.probe import Probe, ProbeFailed
 from agent.probes import load_probe, probe_class, probe_names
@@ -30,6 +31,7 @@ from contract import names
 from contract.catalogue import LANGUAGES, Language, say
 from contract.messages import Goodbye
 from contract.reading import Record
+from contract.secret import clear_secrets
 from contract.settings import SettingsError
 from contract.spool import SpoolReader
 from readiness.profile import default_profiles
@@ -157,10 +159,11 @@ def _why_terminated() -> Goodbye:
 
 def _orders(settings: AgentSettings | None, plan: Path | None) -> Orders:
     """The plan asked for, else the one in force. Raises SettingsError."""
+    keyring = Keyring() if settings is None else keyring_of(settings)
     if plan is None and settings is not None:
         payload = PlanFile(settings.folder / "plan.json").load()
         if payload is not None:
-            return read_orders(payload, load_probe, source="cached plan")
+            return read_orders(payload, load_probe, source="cached plan", keyring=keyring)
         plan = settings.plan
     if plan is None:
         return NO_ORDERS
@@ -168,7 +171,7 @@ def _orders(settings: AgentSettings | None, plan: Path | None) -> Orders:
         payload = plan.read_bytes()
     except OSError as error:
         raise SettingsError.unreadable(plan, error) from error
-    return read_orders(payload, load_probe, source=str(plan), toml=True)
+    return read_orders(payload, load_probe, source=str(plan), toml=True, keyring=keyring)
 
 
 def check_config(arguments: argparse.Namespace) -> int:
@@ -187,6 +190,9 @@ def check_config(arguments: argparse.Namespace) -> int:
         print(problem.text(_language(arguments, settings)), file=sys.stderr)
     if problems:
         return EXIT_SETTINGS
+    if arguments.plan is not None and (places := clear_secrets(orders.plan.jobs)):
+        text = say("settings.clear_secret", _language(arguments, settings), places=", ".join(places))
+        print(f"{arguments.plan}: {text}", file=sys.stderr)
     print(f"{arguments.config}: ok, {len(orders.probes)} probes")
     return 0
 
@@ -236,6 +242,7 @@ def discover_devices(arguments: argparse.Namespace) -> int:
     from agent.discovery import scan, telling  # noqa: PLC0415 - all kinds of devices come with it
     from agent.discovery.scope import ScopeRefused, scope_of  # noqa: PLC0415 - as above
     from agent.discovery.sighting import Planned, compare  # noqa: PLC0415 - as above
+    from agent.peripherals import find_fitted  # noqa: PLC0415 - as above
 
     settings = load_settings(arguments.config) if arguments.config.exists() else None
     language = _language(arguments, settings)
@@ -245,24 +252,29 @@ def discover_devices(arguments: argparse.Namespace) -> int:
     except ScopeRefused as refused:
         print(say(refused.code, language, **refused.facts), file=sys.stderr)
         return 1
-    networks = ", ".join(map(str, scope.swept))
-    facts = {"networks": networks, "count": len(scope.addresses), "seconds": f"{scope.sweep_s:.0f}"}
+    facts = {
+        "networks": ", ".join(map(str, scope.swept)),
+        "count": len(scope.addresses),
+        "seconds": f"{scope.sweep_s:.0f}",
+    }
     print(say("discover.began", language, **facts), file=sys.stderr, flush=True)
 
     async def look() -> tuple[scan.Scanned, list[Planned]]:
         return await scan.scan(scope, arguments.community or ["public"]), await scan.planned_of(orders.probes)
 
     scanned, planned = asyncio.run(look())
-    difference = compare(scanned.found, planned, scope.swept)
-    complete = scanned.is_complete
+    report = telling.Report(
+        networks=tuple(map(str, scope.swept)),
+        difference=compare(scanned.found, planned, scope.swept),
+        is_complete=scanned.is_complete,
+        fitted=tuple(find_fitted() or ()),
+        planned_probes=frozenset(job.probe for job in orders.plan.jobs),
+    )
     if arguments.json:
-        line = telling.told(difference, networks, is_complete=complete)
-        print(msgspec.json.encode(line).decode())
-    elif arguments.toml:
-        daily = any(job.probe == "discovery" for job in orders.plan.jobs)
-        print("\n".join(telling.tables(difference, networks, language, is_complete=complete, looks_daily=daily)))
+        print(msgspec.json.encode(telling.told(report)).decode())
     else:
-        print("\n".join(telling.sentences(difference, networks, language, is_complete=complete)))
+        tell = telling.tables if arguments.toml else telling.sentences
+        print("\n".join(tell(report, language)))
     return 0
 
 

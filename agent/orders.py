@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from agent.keyring import Keyring
 from agent.probe import Probe
 from contract.plan import Plan, look_at_plan
+from contract.secret import references
 from contract.settings import Phrase, Problem, SettingsError
 
 LoadProbe = Callable[[str, Mapping[str, object]], Probe]
@@ -28,8 +30,18 @@ class Orders(NamedTuple):
 NO_ORDERS = Orders(Plan(tick_s=60.0, profile="", backlog_bps=64_000.0, jobs=()), (), "")
 
 
-def read_orders(payload: bytes, load: LoadProbe, *, source: str, toml: bool = False) -> Orders:
-    """The orders in a plan's text, JSON as it travels or TOML as people write it. Raises SettingsError."""
+def read_orders(
+    payload: bytes,
+    load: LoadProbe,
+    *,
+    source: str,
+    toml: bool = False,
+    keyring: Keyring = Keyring(),  # noqa: B008 - a frozen value
+) -> Orders:
+    """The orders in a plan's text, JSON as it travels or TOML as people write it. Raises SettingsError.
+
+    The probes have the secrets that the plan names, the plan's jobs have only the names.
+    """
     try:
         raw = (
             tomllib.loads(payload.decode("utf-8-sig")) if toml else msgspec.json.decode(payload, type=dict[str, object])
@@ -38,9 +50,13 @@ def read_orders(payload: bytes, load: LoadProbe, *, source: str, toml: bool = Fa
         code = "settings.not_toml" if toml else "settings.not_json"
         raise SettingsError(source, [Problem("", code, {"reason": error})]) from error
     plan, problems = look_at_plan(raw, source=source)
+    revealed, doubts = keyring.reveal(plan.jobs)
+    problems += doubts
     probes: list[Probe] = []
     measured: set[tuple[str, str]] = set()
-    for job in plan.jobs:
+    for job in revealed:
+        if any(references(job)):
+            continue  # it lacks a secret, which is said already
         where = f"probe[{job.place}]"
         try:
             probe = load(job.probe, job.settings)
@@ -69,6 +85,10 @@ def _seconds(number: float) -> Phrase:
     return Phrase("plain.seconds", {"number": f"{number:g}"})
 
 
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)  # a plan may hold secrets in clear text
+
+
 class PlanFile:
     """The last good plan, kept beside the spool so that a PC that starts without a link knows what to do."""
 
@@ -85,7 +105,7 @@ class PlanFile:
     def keep(self, payload: bytes) -> None:
         """Replace it in one step. Raises OSError."""
         draft = self._path.with_suffix(".draft")
-        with draft.open("wb") as file:
+        with open(draft, "wb", opener=_open_private) as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())  # else a power cut may leave the new name and no content

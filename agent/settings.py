@@ -29,7 +29,8 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `sansang-collector agents add` writes for a PC. `plan` names a plan of the PC's own, used until the
-    collector sends one; `data_dir` holds spool and cached plan.
+    collector sends one; `data_dir` holds spool and cached plan; `secrets` names the file with the passwords of devices
+    that the collector does not send, `secrets.toml` beside this one unless told otherwise.
     """
 
     agent: Id
@@ -38,6 +39,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity | None = None
     data_dir: Path | None = None
     plan: Path | None = None
+    secrets: Path | None = None
     spool: SpoolSettings = SpoolSettings()
 
     def doubts(self) -> Iterator[Problem]:
@@ -53,6 +55,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
             yield from _doubts_of_identity(self.identity)
         if self.plan is not None:
             yield from look_for(self.plan, "plan")
+        if self.secrets is not None:
+            yield from look_for(self.secrets, "secrets")
 
     @property
     def folder(self) -> Path:
@@ -79,4 +83,4 @@ def load_settings(path: Path) -> AgentSettings:
     has_secret = bool(settings.broker.token or (settings.identity and settings.identity.key))
     if has_secret and os.name == "posix" and path.stat().st_mode & 0o004:
         raise SettingsError(str(path), [Problem("", "settings.open_secret", {"path": path})])
-    return settings
+    return msgspec.structs.replace(settings, secrets=settings.secrets or path.with_name("secrets.toml"))

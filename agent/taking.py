@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import traceback
 from collections.abc import Iterable
 
 import msgspec
@@ -11,6 +12,7 @@ from agent.probe import Probe, ProbeFailed, Values
 from contract.moment import Clock
 from contract.outcome import Outcome
 from contract.reading import DETAIL_MAX_CHARS, Reading
+from contract.secret import redact
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +43,13 @@ async def take_reading(name: str, probe: Probe, clock: Clock) -> Taken:
         outcome, values, detail = failure.outcome, sound(failure.values), failure.detail
     except TimeoutError:
         outcome, detail = Outcome.TIMEOUT, f"{name} {probe.target}: no result within {probe.longest_s + _GRACE_S:g} s"
-    except Exception as error:  # the border of one probe: a fault of ours is a reading too, and stops no other
-        log.exception("probe %s of %s broke", name, probe.target)
+    except Exception as error:  # noqa: BLE001 - the border of one probe: a fault of ours is a reading too, and stops no other
+        broke = redact(traceback.format_exc(), probe)
+        log.error("probe %s of %s broke:\n%s", name, probe.target, broke)  # noqa: TRY400 - log.exception would not redact
         outcome, detail = Outcome.BROKEN, f"{name} {probe.target}: {type(error).__name__}: {error}"
-    reading = Reading(probe=name, target=probe.target, outcome=outcome, values=values, detail=_sendable(detail))
+    reading = Reading(
+        probe=name, target=probe.target, outcome=outcome, values=values, detail=_sendable(redact(detail, probe))
+    )
     return Taken(reading=reading, began_mono_s=began_mono_s)
 
 

@@ -27,11 +27,12 @@ from collector.mail import ByHand, Mailer
 from collector.outages import Outage, Outages
 from collector.outbox import Outbox
 from collector.pipeline import Pipeline, Waiting
-from collector.plans import Completion, Reach, WrittenPlan, load_plans, plan_for, stamp
+from collector.plans import Completion, Reach, WrittenPlan, load_plans, load_secrets, plan_for, stamp
 from collector.portrait import Portrait
 from collector.recovery import open_journal
 from collector.reflector import ReflectorService, load_secret, secret_path
 from collector.registry import COLLECTOR, Registry, RegistryView, Room
+from collector.sealing import Sealing
 from collector.settings import AlertSettings, CollectorSettings
 from collector.sinks.feeder import Feeder
 from collector.sinks.opening import open_sink
@@ -85,12 +86,14 @@ class Collector:
         self._started_s = self._wall_s()
         self._profiles = load_profiles(settings.profiles)
         self._plans: dict[str, WrittenPlan] = load_plans(settings.plans, self._profiles)
-        self._plans_stamp = stamp(settings.plans)
+        self._secrets = load_secrets(settings.secrets)
+        self._plans_stamp = stamp(settings.plans, settings.secrets)
         self._published: dict[str, bytes] = {}
         self._completion = Completion(
             lambda: load_secret(secret_path(settings.reflector, self._folder)),
             Reach(settings.agents.host, settings.reflector.port),
         )
+        self._sealing = Sealing()
         self._unsaved: list[Change] = []
         self._unsaved_outages: dict[str, Outage] = {}
         self._stopping = threading.Event()
@@ -410,17 +413,19 @@ class Collector:
             if room is None or plan is None:
                 continue
             payload = self._completion.payload(plan, agent, self._pipeline.watch.profile_of(room, plan.plan))
+            payload = self._sealing.payload(payload, self._secrets, agent, one.token_sha256)
             if self._published.get(agent) != payload:
                 self._inlet.publish_plan(agent, payload)
                 self._published[agent] = payload
 
     def _reload_plans(self) -> None:
-        now_stamp = stamp(self._settings.plans)
+        now_stamp = stamp(self._settings.plans, self._settings.secrets)
         if now_stamp == self._plans_stamp:
             return
         self._plans_stamp = now_stamp
         try:
-            self._plans = load_plans(self._settings.plans, self._profiles)
+            secrets = load_secrets(self._settings.secrets)
+            self._plans, self._secrets = load_plans(self._settings.plans, self._profiles), secrets
             self._pipeline.problems.discard("plans_wrong")
         except SettingsError as error:
             self._pipeline.problems.add("plans_wrong")

@@ -30,7 +30,7 @@ from collector.enrolment import BrokerAddress, dismiss, enrol, equip_broker
 from collector.journal import JournalReader
 from collector.ledger import Cause, Ledger, make_ledger
 from collector.mail import MailFailed, send_test_mail
-from collector.plans import load_plans
+from collector.plans import load_plans, load_secrets, remarks
 from collector.reflector import ReflectorError, ReflectorService, load_secret, secret_path
 from collector.registry import Registry, RegistryError, RegistryView
 from collector.replay import BadLine, Happening, Played, read_lines, replay
@@ -210,7 +210,7 @@ def check_config(arguments: argparse.Namespace) -> int:
     """All problems of all files at once."""
     settings = load_settings(arguments.config)
     problems: list[SettingsError] = []
-    profiles, plans = {}, {}
+    profiles, plans, secrets = {}, {}, {}
     try:
         profiles = load_profiles(settings.profiles)
     except SettingsError as error:
@@ -219,10 +219,16 @@ def check_config(arguments: argparse.Namespace) -> int:
         plans = load_plans(settings.plans, profiles)
     except SettingsError as error:
         problems.append(error)
+    try:
+        secrets = load_secrets(settings.secrets)
+    except SettingsError as error:
+        problems.append(error)
     for problem in problems:
         print(problem.text(_language(arguments, settings)), file=sys.stderr)
     if problems:
         return EXIT_SETTINGS
+    for name, remark in remarks(plans, secrets):
+        print(f"{name}.toml: {remark.sentence(_language(arguments, settings))}", file=sys.stderr)
     print(f"{arguments.config or 'defaults'}: ok, {len(profiles)} profiles, {len(plans)} plans")
     return 0
 

@@ -1,13 +1,14 @@
 """Reads the plans that an operator wrote, one file for a room or for all, and turns them into what agents get."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
 from contract.plan import Plan, look_at_plan
+from contract.secret import Secret, clear_secrets, look_at_references, read_secrets, references
 from contract.settings import Problem, SettingsError, read_toml
 from contract.stamp import derive_key
 from readiness.profile import Profile
@@ -56,6 +57,7 @@ def read_plan_file(path: Path, profiles: tuple[str, ...]) -> WrittenPlan:
     if plan.profile not in profiles:
         facts = {"expected": ", ".join(profiles), "got": repr(plan.profile)}
         problems.append(Problem("profile", "settings.unknown_profile", facts))
+    problems += look_at_references(plan.jobs)
     if problems:
         raise SettingsError(str(path), problems)
     return WrittenPlan(plan=plan, payload=msgspec.json.encode(raw, order="sorted"))
@@ -66,11 +68,26 @@ def plan_for(room: str, named: str, plans: Mapping[str, WrittenPlan]) -> Written
     return plans.get(named) or plans.get(room) or plans.get(DEFAULT_NAME)
 
 
-def stamp(folder: Path | None) -> tuple[tuple[str, int], ...]:
-    """Changes when any plan file does: names and times of change."""
-    if folder is None:
-        return ()
-    return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.toml")))
+def load_secrets(path: Path | None) -> dict[str, Secret]:
+    """The secrets at the centre, by name. Raises SettingsError."""
+    return {} if path is None else read_secrets(path)
+
+
+def remarks(plans: Mapping[str, WrittenPlan], secrets: Mapping[str, Secret]) -> Iterator[tuple[str, Problem]]:
+    """What an operator should know of the secrets in each plan, though nothing is wrong: the plan's name first."""
+    for name, one in plans.items():
+        jobs = one.plan.jobs
+        if places := clear_secrets(jobs):
+            yield name, Problem("", "settings.clear_secret", {"places": ", ".join(places)})
+        if missing := sorted({found.name for job in jobs for _, found in references(job)} - secrets.keys()):
+            yield name, Problem("", "settings.secrets_not_here", {"names": ", ".join(missing)})
+
+
+def stamp(folder: Path | None, secrets: Path | None = None) -> tuple[tuple[str, int], ...]:
+    """Changes when any plan file does, or the file of secrets: names and times of change."""
+    files = [] if folder is None else list(folder.glob("*.toml"))
+    files += [secrets] if secrets is not None and secrets.exists() else []
+    return tuple(sorted((str(path), path.stat().st_mtime_ns) for path in files))
 
 
 class Reach(NamedTuple):

@@ -142,13 +142,16 @@ class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything. `plans` is a folder of plan files, `profiles` a file that replaces the built-in profiles."""
+    """Everything. `plans` is a folder of plan files, `profiles` a file that replaces the built-in profiles, `secrets` a
+    file with the secrets that plans name.
+    """
 
     data_dir: Path | None = None
     language: Language = "vi"
     database: str = ""
     journal_max_bytes: Annotated[Size, msgspec.Meta(ge=64 << 20, le=1 << 40)] = 16 << 30
     plans: Path | None = None
+    secrets: SecretFile | None = None
     profiles: Path | None = None
     broker: BrokerSettings = BrokerSettings()
     agents: AgentsSettings = AgentsSettings()
@@ -163,6 +166,12 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Folders and files that must be there."""
         if self.plans is not None:
             yield from look_for(self.plans, "plans", is_folder=True)
+        if (
+            self.plans is not None
+            and self.secrets is not None
+            and self.plans.resolve() == self.secrets.resolve().parent
+        ):
+            yield Problem("secrets", "settings.secrets_among_plans", {"folder": self.plans})
         if self.profiles is not None:
             yield from look_for(self.profiles, "profiles")
 

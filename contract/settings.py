@@ -130,6 +130,20 @@ def look_for(path: Path, where: str, *, is_folder: bool = False) -> Iterator[Pro
         yield Problem(where, "settings.no_file", {"path": path})
 
 
+def look_at_secret(path: Path, where: str) -> Iterator[Problem]:
+    """What is wrong with a file that should hold a secret: not there, empty, or open to every user of the machine."""
+    missing = list(look_for(path, where))
+    if missing:
+        yield from missing
+        return
+    status = path.stat()
+    if status.st_size == 0:
+        yield Problem(where, "settings.empty_file", {"path": path})
+    elif status.st_mode & 0o004 and hasattr(status, "st_uid") and path.drive == "":
+        # Windows has no such bits (every file reads 0o666 there), hence the look at the drive letter.
+        yield Problem(where, "settings.open_secret", {"path": path})
+
+
 def build(raw: Mapping[str, object], into: type[T], *, source: str, folder: Path | None = None) -> T:
     """The settings in an already parsed table; `source` names it in the problems. Raises SettingsError."""
     walk = _Walk(folder or Path())
@@ -208,19 +222,11 @@ class _Walk:
         if not _within(value, marks):
             raise self._expected(where, phrase, raw)
         if Kind.SECRET_FILE in marks and isinstance(value, Path):
-            self._look_at_secret(value, where)
+            found = list(look_at_secret(value, where))
+            self.problems += found
+            if found:
+                raise _Refused
         return value
-
-    def _look_at_secret(self, path: Path, where: str) -> None:
-        if problem := next(look_for(path, where), None):
-            self.problems.append(problem)
-            raise _Refused
-        status = path.stat()
-        if status.st_size == 0:
-            raise self._refuse(where, "settings.empty_file", path=path)
-        if status.st_mode & 0o004 and hasattr(status, "st_uid") and path.drive == "":
-            # Windows has no such bits (every file reads 0o666 there), hence the look at the drive letter.
-            raise self._refuse(where, "settings.open_secret", path=path)
 
     def _take_list(self, raw: object, into: Any, where: str) -> object:  # noqa: ANN401 - any annotation
         if not isinstance(raw, list | tuple):

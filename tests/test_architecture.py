@@ -52,9 +52,10 @@ NETWORK_IN_CONTRACT: Final = {
 }
 
 HOMES: Final = {
+    "Cryptodome": {"agent/keyring.py"},
     "amqtt": {"collector/broker.py"},
     "babel": {"collector/"},
-    "cryptography": {"collector/authority.py"},
+    "cryptography": {"collector/authority.py", "collector/sealing.py"},
     "defusedxml": {"agent/"},  # what devices and Windows' event log say in XML
     "icmplib": {"agent/icmp.py", "agent/probes/ping.py"},
     "influxdb_client": {"collector/sinks/influx.py"},
@@ -114,7 +115,7 @@ ON_THE_SPOT: Final = {"agent/checkup.py", "agent/cli.py", "agent/app.py"}
 FROM_APP: Final = ("agent/cli.py", "collector/cli.py", "deploy/demo/", "deploy/windows/service.py", "tests/", "bench/")
 
 NOT_IN_THE_AGENT: Final = (
-    "amqtt", "babel", "collector", "influxdb_client", "jinja2", "prometheus_client", "pysnmp", "requests",
+    "Cryptodome", "amqtt", "babel", "collector", "influxdb_client", "jinja2", "prometheus_client", "pysnmp", "requests",
     "sqlalchemy", "starlette", "uvicorn",
 )  # fmt: skip
 """Memory and start-up time that a classroom PC does not pay; pysnmp only comes with a plan that asks for SNMP."""

@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 
 from agent.probe import Probe
+from contract.secret import hide, hushed
 from contract.settings import Problem, SettingsError, build
 
 
@@ -31,10 +32,13 @@ def probe_class(name: str) -> type[msgspec.Struct]:
 
 
 def load_probe(name: str, settings: Mapping[str, object], *, source: str = "probe") -> Probe:
-    """A probe with its settings, all checked. Raises SettingsError with every problem."""
+    """A probe with its settings, all checked. Raises SettingsError with every problem; neither shows a secret."""
     try:
         into = probe_class(name)
     except KeyError:
         facts = {"probe": name, "known": ", ".join(probe_names())}
         raise SettingsError(source, [Problem("name", "settings.unknown_probe", facts)]) from None
-    return cast("Probe", build(settings, into, source=source))
+    try:
+        return cast("Probe", build(hide(settings), into, source=source))
+    except SettingsError as error:
+        raise SettingsError(error.source, map(hushed, error.problems)) from None
