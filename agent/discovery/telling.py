@@ -1,24 +1,44 @@
 """Puts into words, JSON or tables for a plan what was found and how it differs from the plan."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from agent.discovery.sighting import Difference, Found, Proposed
+from agent.discovery.sighting import Difference, Found, Proposed, plain
+from agent.peripherals.fitted import Fitted
 from contract.catalogue import Language, say
 
 
-def told(difference: Difference, networks: str, *, is_complete: bool) -> dict[str, object]:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in these networks, what hangs on the PC, and which probes the plan has that look again."""
+
+    networks: tuple[str, ...]
+    difference: Difference
+    is_complete: bool
+    fitted: tuple[Fitted, ...] = ()
+    planned_probes: frozenset[str] = frozenset()
+
+    @property
+    def where(self) -> str:
+        """The networks in words."""
+        return ", ".join(self.networks)
+
+
+def told(report: Report) -> dict[str, object]:
     """As one object of JSON. What is not known is an empty text; passwords and communities stay out."""
+    difference = report.difference
     return {
-        "networks": networks.split(", "),
-        "is_complete": is_complete,
+        "networks": list(report.networks),
+        "is_complete": report.is_complete,
         "devices": [
             *(_device(one, "new") for one in difference.new),
             *(_device(one, "known") for one in difference.known),
         ],
         "vanished": [{"target": one.target, "host": one.host} for one in difference.vanished],
+        "fitted": [
+            {"kind": one.kind, "name": plain(one.name), "state": one.state.name.lower()} for one in report.fitted
+        ],
     }
 
 
@@ -37,10 +57,11 @@ def _device(one: Proposed, status: str) -> dict[str, object]:
     }
 
 
-def sentences(difference: Difference, networks: str, language: Language, *, is_complete: bool) -> Iterator[str]:
-    """What is new, what is known, what did not answer, and what to do with it."""
+def sentences(report: Report, language: Language) -> Iterator[str]:
+    """What is new, what is known, what did not answer, what hangs on the PC, and what to do with it."""
+    difference = report.difference
     count = len(difference.new) + len(difference.known)
-    yield say("discover.count", language, networks=networks, count=count)
+    yield say("discover.count", language, networks=report.where, count=count)
     if difference.new:
         yield say("discover.new", language)
         yield from (_line(one, language) for one in difference.new)
@@ -50,7 +71,12 @@ def sentences(difference: Difference, networks: str, language: Language, *, is_c
     if difference.vanished:
         yield say("discover.vanished", language)
         yield from (f"  {one.target}  {one.host}" for one in difference.vanished)
-    if not is_complete:
+    if report.fitted:
+        yield say("discover.fitted", language)
+        for part in report.fitted:
+            state = say(f"part_state.{part.state.name.lower()}", language)
+            yield f"  {say(f'part.{part.kind}', language)}  {plain(part.name)}  ({state})"
+    if not report.is_complete:
         yield say("discover.incomplete", language)
     if difference.new:
         yield say("discover.use_toml", language)
@@ -68,16 +94,15 @@ def _what(found: Found, language: Language) -> str:
     return f"{said} ({', '.join(found.by)})"
 
 
-def tables(
-    difference: Difference, networks: str, language: Language, *, is_complete: bool, looks_daily: bool = False
-) -> Iterator[str]:
+def tables(report: Report, language: Language) -> Iterator[str]:
     """Ready `[[probe]]` tables for what is new; the rest as comments. It reads as a part of a plan's file.
 
-    Unless the plan `looks_daily` already, the last table has the agent look again each day, and takes all that was
-    found for known.
+    Unless the plan has them, two more follow: one that looks again each day and takes all that was found for known,
+    and one that expects on the PC what hangs there now.
     """
-    yield f"# {say('discover.toml_head', language, networks=networks)}"
-    if not is_complete:
+    difference = report.difference
+    yield f"# {say('discover.toml_head', language, networks=report.where)}"
+    if not report.is_complete:
         yield f"# {say('discover.incomplete', language)}"
     for one in difference.known:
         yield f"# {say('discover.toml_known', language, target=one.target, address=one.found.address)}"
@@ -93,13 +118,16 @@ def tables(
         yield "[[probe]]"
         yield from (f"{key} = {_quoted(value)}" for key, value in settings(one).items())
     everybody = [one.found.address for one in (*difference.known, *difference.new)]
-    if everybody and not looks_daily:
+    if everybody and "discovery" not in report.planned_probes:
         yield ""
         yield f"# {say('discover.toml_daily', language)}"
-        yield "[[probe]]"
-        yield 'name = "discovery"'
-        yield "every_s = 86400"
-        yield f"known = [{', '.join(_quoted(one) for one in sorted(everybody, key=ipaddress.ip_address))}]"
+        yield from ("[[probe]]", 'name = "discovery"', "every_s = 86400")
+        yield f"known = {_list(sorted(everybody, key=ipaddress.ip_address))}"
+    if report.fitted and "peripherals" not in report.planned_probes:
+        yield ""
+        yield f"# {say('discover.toml_fitted', language)}"
+        yield from ("[[probe]]", 'name = "peripherals"')
+        yield f"expect = {_list(f'{one.kind} {plain(one.name)}'.strip() for one in report.fitted)}"
 
 
 def is_worth_a_table(found: Found) -> bool:
@@ -119,6 +147,10 @@ def settings(one: Proposed) -> dict[str, str]:
         return {"name": "power", "target": one.target, "snmp": found.address, **login}
     how = {"kind": found.kind, **login} if found.kind else {"by": "ping"}
     return {"name": "device", "target": one.target, "address": found.address, **how}
+
+
+def _list(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(_quoted, texts))}]"
 
 
 def _quoted(text: str) -> str:

@@ -51,12 +51,17 @@ def values_of(fitted: Sequence[Fitted], expected: Sequence[Expected]) -> Values:
     return values
 
 
+def _words(name: str) -> str:
+    """A name as it is compared: makers are free with spaces and capitals."""
+    return " ".join(name.lower().split())
+
+
 def _in_order(of_kind: list[Fitted], expected: Sequence[Expected]) -> Iterator[State]:
     rest = list(of_kind)
     taken: dict[int, Fitted] = {}
     # Those expected by name choose first: else one that is expected by no name might take theirs.
     for place, wanted in sorted(enumerate(expected), key=lambda one: not one[1].name):
-        found = next((one for one in rest if wanted.name.lower() in one.name.lower()), None)
+        found = next((one for one in rest if _words(wanted.name) in _words(one.name)), None)
         if found is not None:
             rest.remove(found)
             taken[place] = found

@@ -1,22 +1,17 @@
 """What hangs on the PC itself: whether its camera, microphone, speakers and screens are there; none is opened."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
 import msgspec
 
+from agent.peripherals import find_fitted
 from agent.peripherals.fitted import KINDS, Expected, Fitted, parse_expected, values_of
 from agent.probe import ProbeFailed, Value, Values
 from contract.outcome import Outcome
 from contract.parts import STATES, STATUS, names_of
 from contract.settings import Phrase, Problem, Target
-
-if sys.platform == "win32":
-    from agent.peripherals.windows import find_fitted
-else:
-    from agent.peripherals.linux import find_fitted
 
 _RULE: Final = f"one of {', '.join(KINDS)}, and a piece of its name if it must be a certain one"
 

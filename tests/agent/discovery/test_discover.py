@@ -1,5 +1,7 @@
 """`sansang-agent discover` in a network of namespaces, with devices that answer by real sockets."""
 
+import asyncio
+import ipaddress
 import json
 import subprocess
 import sys
@@ -9,9 +11,12 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from agent.discovery.scan import scan
+from agent.discovery.scope import Scope
 from agent.orders import read_orders
 from agent.probes import load_probe
-from tests.agent.discovery.school import ABSENT, ADDRESSES, GATEWAY, SUBNET, School, school
+from tests.agent.discovery.school import ABSENT, ADDRESSES, GATEWAY, PC, SUBNET, School, school
+from tests.support.debian import require
 from tests.support.processes import Programs
 from tests.support.snmpsim import own_recordings
 
@@ -38,6 +43,8 @@ class Told(NamedTuple):
 
     json: dict[str, Any]
     toml: str
+    counted: dict[str, Any]
+    """What the probe `discovery` read, taken without the right to ping."""
 
     def device(self, name: str) -> dict[str, Any]:
         (found,) = [one for one in self.json["devices"] if one["address"] == ADDRESSES[name]]
@@ -52,7 +59,7 @@ def village() -> Iterator[School]:
 
 @pytest.fixture(scope="module")
 def told(village: School, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    """One look around in each shape, both at once, at a network whose SNMP camera answers to the community `school`."""
+    """One look around in each shape, all at once, at a network whose SNMP camera answers to the community `school`."""
     folder = tmp_path_factory.mktemp("discover")
     (folder / "recordings").mkdir()
     (folder / "recordings" / "school.snmprec").write_text(own_recordings()["camera"], encoding="latin-1")
@@ -72,10 +79,15 @@ def told(village: School, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         )
         words = ["discover", "--config", str(folder / "none.toml"), "--plan", str(plan), "--lang", "en"]
         words += ["--community", "public", "--community", "school"]
-        with ThreadPoolExecutor() as both:
-            as_json = both.submit(village.agent, *words, "--json")
-            as_toml = both.submit(village.agent, *words, "--toml")
-        yield Told(json=json.loads(as_json.result()), toml=as_toml.result())
+        known = ", ".join(f'"{one}"' for one in (ABSENT, "192.168.7.7", *list(ADDRESSES.values())[2:]))
+        deprived = (require("setpriv"), "--bounding-set=-net_raw", sys.executable, "-m", "agent")
+        with ThreadPoolExecutor() as pool:
+            as_json = pool.submit(village.agent, *words, "--json")
+            as_toml = pool.submit(village.agent, *words, "--toml")
+            counted = pool.submit(
+                village.pc.run, *deprived, "probe", "discovery", "--set", f"known=[{known}]", "--json"
+            )
+        yield Told(json=json.loads(as_json.result()), toml=as_toml.result(), counted=json.loads(counted.result()))
     finally:
         programs.stop_all()
 
@@ -143,11 +155,27 @@ def test_the_tables_load_beside_the_plan_that_was_there(told: Told) -> None:
     assert f"# in the plan, silent this time: codec {ABSENT}" in told.toml
 
 
-def test_the_probe_counts_who_is_new_and_who_has_vanished(village: School) -> None:
-    known = ", ".join(f'"{one}"' for one in (ABSENT, "192.168.7.7", *list(ADDRESSES.values())[2:]))
-    line = json.loads(village.agent("probe", "discovery", "--set", f"known=[{known}]", "--json"))
-    assert (line["outcome"], line["target"]) == ("ok", "pc")
-    assert line["values"] == {"devices_count": len(ADDRESSES), "new_count": 2, "vanished_count": 1}
+def test_the_probe_counts_who_is_new_and_who_has_vanished_without_the_right_to_ping(told: Told) -> None:
+    assert (told.counted["outcome"], told.counted["target"]) == ("ok", "pc")
+    assert told.counted["values"] == {"devices_count": len(ADDRESSES), "new_count": 2, "vanished_count": 1}
+
+
+def test_when_time_runs_out_those_who_are_there_are_listed_all_the_same(village: School) -> None:
+    both = (ADDRESSES["camera"], ADDRESSES["television"])
+    scope = Scope(
+        card="lan", own=PC, cable=(ipaddress.IPv4Network(SUBNET),), swept=tuple(map(ipaddress.IPv4Network, both)),
+        addresses=both, hosts_per_s=20.0,
+    )  # fmt: skip
+    scanned = village.pc.do(lambda: asyncio.run(scan(scope, ["public"], limit_s=0.0)))
+    assert scanned.is_complete is False
+    assert tuple(one.address for one in scanned.found) == both
+
+
+def test_without_the_right_to_ping_nothing_is_pinged(village: School) -> None:
+    """What the count above stands on."""
+    deprived = (require("setpriv"), "--bounding-set=-net_raw", sys.executable, "-m", "agent")
+    line = json.loads(village.pc.run(*deprived, "probe", "ping", "--target", GATEWAY, "--json"))
+    assert line["outcome"] == "denied"
 
 
 def test_no_question_leaves_the_cable(village: School) -> None:

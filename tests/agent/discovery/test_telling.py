@@ -3,9 +3,15 @@
 import tomllib
 from typing import Final
 
+import msgspec
+
 from agent.discovery.sighting import Difference, Found, Planned, Proposed
-from agent.discovery.telling import sentences, settings, tables, told
+from agent.discovery.telling import Report, sentences, settings, tables, told
+from agent.peripherals.fitted import Fitted
+from agent.probes import load_probe
+from agent.probes.peripherals import Peripherals
 from contract.catalogue import LANGUAGES
+from contract.parts import State
 
 CAMERA: Final = Found(
     address="10.0.0.5", by=("onvif", "ping", "snmp"), role="camera", kind="axis", vendor="Axis", model="M1",
@@ -17,12 +23,17 @@ DIFFERENCE: Final = Difference(
     known=(Proposed(target="codec", found=Found(address="10.0.0.7", by=("ping",), role="device")),),
     vanished=(Planned(target="projector", host="may-chieu.local", addresses=("10.0.0.9",)),),
 )
-NONE: Final = Difference(new=(), known=(), vanished=())
-NETWORK: Final = "10.0.0.0/24"
+FITTED: Final = (
+    Fitted("camera", "Logitech  BRIO\n"),
+    Fitted("microphone", 'The "best"', State.BLOCKED),
+    Fitted("screen", ""),
+)
+FULL: Final = Report(networks=("10.0.0.0/24",), difference=DIFFERENCE, is_complete=True)
+EMPTY: Final = Report(networks=("10.0.0.0/24",), difference=Difference(new=(), known=(), vanished=()), is_complete=True)
 
 
 def test_people_read_what_is_new_what_is_known_and_what_was_silent() -> None:
-    assert list(sentences(DIFFERENCE, NETWORK, "en", is_complete=True)) == [
+    assert list(sentences(FULL, "en")) == [
         "10.0.0.0/24: 3 devices answered.",
         "Not in the plan:",
         "  camera-2  10.0.0.5  Axis M1, Sân trường (onvif, ping, snmp)",
@@ -36,18 +47,20 @@ def test_people_read_what_is_new_what_is_known_and_what_was_silent() -> None:
 
 
 def test_an_empty_network_is_one_sentence() -> None:
-    assert list(sentences(NONE, NETWORK, "vi", is_complete=True)) == ["10.0.0.0/24: có 0 thiết bị trả lời."]
+    assert list(sentences(EMPTY, "vi")) == ["10.0.0.0/24: có 0 thiết bị trả lời."]
 
 
 def test_it_is_said_when_time_ran_out() -> None:
     for language in LANGUAGES:
-        assert len(list(sentences(NONE, NETWORK, language, is_complete=False))) == 2
-        assert len(list(tables(NONE, NETWORK, language, is_complete=False))) == 2
+        report = msgspec.structs.replace(EMPTY, is_complete=False)
+        assert len(list(sentences(report, language))) == 2
+        assert len(list(tables(report, language))) == 2
 
 
 def test_tables_are_toml_whatever_a_community_is_called() -> None:
     for language in LANGUAGES:
-        written = "\n".join(tables(DIFFERENCE, NETWORK, language, is_complete=True, looks_daily=True))
+        report = msgspec.structs.replace(FULL, planned_probes=frozenset({"discovery"}))
+        written = "\n".join(tables(report, language))
         assert tomllib.loads(written) == {
             "probe": [
                 {
@@ -58,9 +71,27 @@ def test_tables_are_toml_whatever_a_community_is_called() -> None:
 
 
 def test_looking_again_each_day_takes_all_that_was_found_for_known() -> None:
-    written = "\n".join(tables(DIFFERENCE, NETWORK, "vi", is_complete=True))
+    written = "\n".join(tables(FULL, "vi"))
     daily = tomllib.loads(written)["probe"][-1]
     assert daily == {"name": "discovery", "every_s": 86400, "known": ["10.0.0.5", "10.0.0.7", "10.0.0.30"]}
+
+
+def test_what_hangs_on_the_pc_is_told_and_expected_from_now_on() -> None:
+    report = msgspec.structs.replace(EMPTY, fitted=FITTED)
+    assert list(sentences(report, "en"))[1:] == [
+        "On this PC itself:",
+        "  camera  Logitech BRIO  (ok)",
+        '  microphone  The "best"  (blocked by the system)',
+        "  screen    (ok)",
+    ]
+    (table,) = tomllib.loads("\n".join(tables(report, "vi")))["probe"]
+    assert table.pop("name") == "peripherals"
+    probe = load_probe("peripherals", table, source="plan")
+    assert isinstance(probe, Peripherals)
+    assert probe.judged(list(FITTED))["camera1_status_code"] == State.OK
+    assert probe.judged([])["camera1_status_code"] == State.FAILED
+    planned = msgspec.structs.replace(report, planned_probes=frozenset({"peripherals"}))
+    assert "[[probe]]" not in list(tables(planned, "vi"))
 
 
 def test_a_device_that_no_kind_knows_is_only_watched_for_its_presence() -> None:
@@ -76,6 +107,6 @@ def test_a_ups_is_asked_about_the_power() -> None:
 
 
 def test_json_holds_no_community() -> None:
-    line = told(DIFFERENCE, NETWORK, is_complete=True)
+    line = told(FULL)
     assert 'a"b' not in str(line)
     assert line["vanished"] == [{"target": "projector", "host": "may-chieu.local"}]
