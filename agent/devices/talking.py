@@ -10,6 +10,7 @@ from agent.devices.kind import Device
 from agent.endpoint import Endpoint
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
+from contract.secret import redact
 
 TRIES: Final = 2
 """One retry: a device that serves one client at a time is busy now and then, and a packet is lost."""
@@ -18,8 +19,8 @@ PATIENCE: Final = 2
 ANSWER_MAX_LINES: Final = 64
 """So many lines that are no answer are passed over: what a device says unasked."""
 _WORTH_ANOTHER: Final = (Outcome.TIMEOUT, Outcome.BROKEN)
-_GREETING_MAX_BYTES: Final = 8192
-_LOOKED_BACK_BYTES: Final = 256
+_GREETING_MAX_BYTES: Final = 4096
+_LOOKED_BACK_BYTES: Final = 160
 _SHOWN_MAX_CHARACTERS: Final = 60
 _IAC, _DONT, _DO, _WONT, _WILL, _SB, _SE = 255, 254, 253, 252, 251, 250, 240
 
@@ -69,7 +70,8 @@ class Wire(NamedTuple):
 
     def nonsense(self, expected: str, said: str) -> ProbeFailed:
         """What came is not what its protocol has there."""
-        came = f"{expected} was expected, and came {said[:_SHOWN_MAX_CHARACTERS]!r}"
+        # Before it is cut: half a password that a device repeats would be found by nobody behind us.
+        came = f"{expected} was expected, and came {redact(said, self.device)[:_SHOWN_MAX_CHARACTERS]!r}"
         return ProbeFailed(Outcome.BROKEN, f"{self.what}: {came}")
 
     def denied(self) -> ProbeFailed:

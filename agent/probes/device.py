@@ -27,15 +27,15 @@ _MORE: Final = 4
 
 
 class Device(SnmpLogin, frozen=True, kw_only=True):
-    """Asks a device what it is and how it is (SNMPv2-MIB, IF-MIB, HOST-RESOURCES-MIB and makers' own MIBs).
+    """Asks a device what it is and how it is, and sets nothing (SNMPv2-MIB, IF-MIB, HOST-RESOURCES-MIB, makers' MIBs,
+    PJLink, ONVIF, RTSP of RFC 2326, SIP of RFC 3261, H.323, and what makers' codecs and audio processors speak).
 
     Without `kind` it is recognised anew each time: by SNMP, else by what it speaks. `kind` names what it surely is and
     saves that; `by` limits how it is asked: `snmp`, `ping` (only whether it is there), or a kind's own protocol. A
     device that answers nothing but ping or TCP is there: `recognition_code` says that it was silent or unidentified,
     and no part is called failed. `port` is SNMP's where SNMP is asked, else that of the device's own protocol, for
-    which `login_name` and `password` are, and `path` of a camera's stream (RTSP, ONVIF, SIP, H.323, PJLink and what the
-    makers of audio processors and codecs speak: `agent/devices/kinds/` lists them). Nothing is ever set. What a device does not say is absent. Off, asleep, disabled and not
-    configured are states, and no failures.
+    which `login_name` and `password` are, and `path` of a camera's stream: give a login that may only look. What a
+    device does not say is absent. Off, asleep, disabled and not configured are states, and no failures.
     """
 
     target: Target

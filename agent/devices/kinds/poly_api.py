@@ -14,6 +14,7 @@ from contract.parts import State
 _PORT: Final = 24
 _PROMPT: Final = re.compile(r"-> ?$|(?i:password): ?$")
 _REFUSED: Final = re.compile(r"(?i)incorrect|invalid|failed|denied")
+_SAID: Final = re.compile(r"(?im)^\s*(model|software version)\s*:\s*(\S.*?)\s*$")
 _ONLINE: Final = {
     "microphones": ("microphone1", State.DEGRADED),
     "gatekeeper": ("h323_registration", State.DISABLED),
@@ -40,13 +41,12 @@ class PolyApi:
         greeting = await talk(device, self.way, _PORT, exchange)
         if not re.search(r"(?i)polycom|hi, my name is|-> ?$", greeting):
             return None
-        said = dict(re.findall(r"(?im)^\s*(model|software version)\s*:\s*(\S.*?)\s*$", greeting.lower()))
-        model = re.search(r"(?im)^\s*model\s*:\s*(\S.*?)\s*$", greeting)
+        said = {name.lower(): text for name, text in _SAID.findall(greeting)}
         return Identity(
             kind=self.name,
             family="codec",
             vendor="Poly",
-            model=model[1] if model else "",
+            model=said.get("model", ""),
             firmware=said.get("software version", ""),
             by="its command line",
         )

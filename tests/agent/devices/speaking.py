@@ -11,6 +11,9 @@ from agent.devices.kind import Device, Identity, Kind, Told
 from agent.probe import ProbeFailed
 from tests.support.ports import LOOPBACK
 
+RIGHT: Final = "only-to-look"
+WRONG: Final = "very-wrong"
+"""A device's password, and another."""
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 PATIENT_S: Final = 20.0
 """For what answers: a loaded machine must not make a test fail."""

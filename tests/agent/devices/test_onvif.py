@@ -16,10 +16,11 @@ from agent.devices.kinds.onvif import KIND
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 from contract.parts import Recognition
-from tests.agent.devices.speaking import HASTY_S, Behave, ask, babbling, mute, rude, seen
+from tests.agent.devices.speaking import HASTY_S, RIGHT, WRONG, Behave, ask, babbling, mute, rude, seen
 
 SOAP: Final = "http://www.w3.org/2003/05/soap-envelope"
 SCHEMA: Final = "http://www.onvif.org/ver10/schema"
+ODD: Final = 'p<ss&w"rd'
 DENIED: Final = (
     "<e:Fault><e:Code><e:Value>e:Sender</e:Value><e:Subcode><e:Value>ter:NotAuthorized</e:Value></e:Subcode></e:Code>"
     "</e:Fault>"
@@ -102,18 +103,18 @@ def test_a_cameras_clock_is_compared_with_the_pcs(ahead_s: int, chunked: bool) -
 
 @pytest.mark.parametrize("ahead_s", [0, -86400 * 365], ids=["right", "wrong"])
 def test_a_login_tells_its_names_also_where_its_clock_is_wrong(ahead_s: int) -> None:
-    asked = ask(KIND, camera(clock(timedelta(seconds=ahead_s), 'p<ss&w"rd')), user="room", password='p<ss&w"rd')
+    asked = ask(KIND, camera(clock(timedelta(seconds=ahead_s), ODD)), user="ro<&m", password=ODD)
     assert asked.identity == Identity(
         kind="onvif", family="camera", vendor="MadeUp", model="Dome 4", firmware="1.2.3", by="ONVIF"
     )
 
 
 def test_a_wrong_password_is_denied_and_not_told() -> None:
-    identity = ask(KIND, camera(clock(timedelta(), "right")), user="room", password="very-wrong").identity
+    identity = ask(KIND, camera(clock(timedelta(), RIGHT)), user="room", password=WRONG).identity
     assert isinstance(identity, ProbeFailed)
     assert identity.outcome is Outcome.DENIED
     assert identity.detail.endswith("refused the password")
-    assert "very-wrong" not in identity.detail
+    assert WRONG not in identity.detail
 
 
 @pytest.mark.parametrize("status", [400, 401, 500])

@@ -12,7 +12,7 @@ from agent.devices.kinds.pjlink import KIND
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 from contract.parts import Recognition
-from tests.agent.devices.speaking import HASTY_S, Behave, ask, babbling, mute, rude, seen
+from tests.agent.devices.speaking import HASTY_S, RIGHT, WRONG, Behave, ask, babbling, mute, rude, seen
 
 ON = {
     "%1POWR": "1", "%1ERST": "000000", "%1LAMP": "1234 1", "%1INPT": "31", "%1AVMT": "30", "%1CLSS": "1",
@@ -106,25 +106,25 @@ def test_class_2_tells_of_its_filter() -> None:
 
 
 def test_the_password_goes_as_a_hash_once() -> None:
-    asked = ask(KIND, projector(ON, password="JBMIAProjectorLink"), password="JBMIAProjectorLink")
+    asked = ask(KIND, projector(ON, password=RIGHT), password=RIGHT)
     assert asked.states["power"] == "OK"
 
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("wrong-secret", "refused the password"),
+        (WRONG, "refused the password"),
         ("", "wants a password (password, and login_name where it has one)"),
     ],
 )
 def test_without_the_right_password_it_is_denied_and_no_password_is_told(given: str, sentence: str) -> None:
-    asked = ask(KIND, projector(ON, password="right-secret"), password=given)
+    asked = ask(KIND, projector(ON, password=RIGHT), password=given)
     for failure in (asked.identity, asked.told):
         assert isinstance(failure, ProbeFailed)
         assert failure.outcome is Outcome.DENIED
         assert failure.detail.startswith("device 127.0.0.1: pjlink ")
         assert failure.detail.endswith(sentence)
-        assert "secret" not in failure.detail
+        assert WRONG not in failure.detail
 
 
 @pytest.mark.parametrize("behave", [mute, rude], ids=["mute", "rude"])
@@ -218,4 +218,4 @@ def test_a_login_of_a_later_class_is_denied_and_not_guessed() -> None:
         writer.write(b"PJLINK 2 0123456789abcdef0123456789abcdef\r")
         await mute(reader, writer)
 
-    assert ask(KIND, behave, password="x").failure.outcome is Outcome.DENIED
+    assert ask(KIND, behave, password=RIGHT).failure.outcome is Outcome.DENIED
