@@ -18,6 +18,7 @@ from collector.derived import OWN_NAME
 from collector.inlet import Arrival, BadArrival, BatchArrival, FloodArrival, LinkArrival, StateArrival
 from collector.journal import Boot, Gap, Journal, JournalFull, Kept, Stream
 from collector.ledger import Word
+from collector.outages import Outage
 from collector.reception import Reception
 from collector.registry import RegistryView, Room
 from collector.timing import BootClock, clock_offset_s
@@ -634,16 +635,17 @@ class Pipeline:
 
     def _derive(self, review: Review, now: float, *, everything: bool) -> None:
         """Keep what we made of the readings the way readings are kept: once a minute, and whenever a level changes."""
-        rooms = review.verdicts if everything else review.changed
+        outages = {one.room: one for one in review.outages}
+        rooms = review.verdicts if everything else {*review.changed, *outages}
         try:
             with self._journal.transaction():
                 for name in rooms:
-                    self._keep_derived(name, self._derived_readings(name, review), now)
+                    self._keep_derived(name, self._derived_readings(name, review, outages.get(name)), now)
         except sqlite3.Error:
             log.exception("the journal refused our own verdicts")
             self.problems.add("journal_refuses")
 
-    def _derived_readings(self, room: str, review: Review) -> list[Reading]:
+    def _derived_readings(self, room: str, review: Review, outage: Outage | None) -> list[Reading]:
         verdict = review.verdicts[room]
         top = verdict.findings[0].code if verdict.findings else ""
         level: Values = {"level_code": verdict.level.value, "findings_count": len(verdict.findings)}
@@ -653,6 +655,7 @@ class Pipeline:
             readings.append(
                 Reading(probe="finding", target=finding.target or "room", values=values, detail=finding.code)
             )
+        readings += [_outage_reading(outage)] if outage is not None else []
         for agent in self.view.agents_in(room):
             book = self.books.get(agent)
             readings += [Reading(probe="agent", target=agent, values=_book_values(book))] if book else []
@@ -668,6 +671,14 @@ class Pipeline:
             record = Record(taken=Moment(boot=self.generation, mono_s=0.0, wall_s=now), readings=tuple(unique.values()))
             own = Kept(0, OWN_NAME, self.generation, self._own_seq, room, province, now, now, sure=True, record=record)
             self._journal.keep(own)
+
+
+def _outage_reading(outage: Outage) -> Reading:
+    why = outage.explanation
+    values: Values = {"cause_code": why.cause.number, "certainty_code": why.certainty.value}
+    if (lasted_s := outage.silence.lasted_s) is not None:
+        values["lasted_s"] = lasted_s
+    return Reading(probe="outage", target="room", values=values, detail=why.cause)
 
 
 def _book_values(book: AgentBook) -> Values:
