@@ -24,6 +24,7 @@ class MadeProbe(msgspec.Struct, kw_only=True):
     does: Callable[[], Any] = nothing
 
     values: ClassVar[tuple[Value, ...]] = (Value("a_ms", "A time."),)
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = {"target": "gateway"}
 
     async def measure(self) -> Values:

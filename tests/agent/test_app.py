@@ -185,6 +185,7 @@ class Stretched(msgspec.Struct, kw_only=True):
     longest_s: float = 0.5
 
     values: ClassVar[tuple[Value, ...]] = MadeProbe.values
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = MadeProbe.example
 
     async def measure(self) -> Values:
@@ -238,6 +239,7 @@ class Mains(msgspec.Struct, kw_only=True):
 
     values: ClassVar[tuple[Value, ...]] = (Value("on_battery_bool", "Whether the mains have failed."),)
     urgent: ClassVar[frozenset[str]] = frozenset({"on_battery_bool"})
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = {}
 
     async def measure(self) -> Values:

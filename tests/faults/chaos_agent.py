@@ -84,6 +84,7 @@ class ChaosProbe(msgspec.Struct, frozen=True, kw_only=True):
     longest_s: float = 0.5
 
     values: ClassVar[tuple[Value, ...]] = tuple(Value(name, "A number.") for name in (NUMBER, *FIELDS))
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = {"target": "gateway"}
 
     async def measure(self) -> Values:
