@@ -50,7 +50,8 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
     identity = seen.identity
     if identity is None:
         code = "identify.silent" if seen.recognition is Recognition.SILENT else "identify.alive"
-        ways = ", ".join("SNMP" if way == "snmp" else way for way in seen.silent_to)
+        # What was asked by everything is not told all that it might have spoken.
+        ways = "SNMP" if "snmp" in seen.silent_to else ", ".join(seen.silent_to)
         yield say(code, language, address=address, by=seen.alive_by, ways=ways)
         return
     if identity.kind:

@@ -5,15 +5,15 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from agent.network.resolving import Resolved, resolve
 from agent.probe import ProbeFailed
 from agent.probes.tcp import failure_of
-from agent.resolving import Resolved, resolve
 from contract.outcome import Outcome
 
 if sys.platform == "win32":
-    from agent.icmp_windows import echo_all
+    from agent.network.icmp_windows import echo_all
 else:
-    from agent.icmp import echo_all
+    from agent.network.icmp import echo_all
 
 PORTS: Final = (80, 443, 554, 1720, 4352, 5060)
 """HTTP, HTTPS, RTSP, H.323, PJLink, SIP."""

@@ -42,7 +42,7 @@ class Tesira:
             vendor="Biamp",
             model="Tesira",
             firmware=version[1] if version else "",
-            by="its banner",
+            by="Tesira Text Protocol",
         )
 
     async def ask(self, device: Device) -> Told:

@@ -44,7 +44,7 @@ class ClearOne:
             vendor="ClearOne",
             model="CONVERGE",
             firmware=version[1] if version else "",
-            by="its greeting",
+            by="ClearOne CONVERGE",
         )
 
     async def ask(self, device: Device) -> Told:

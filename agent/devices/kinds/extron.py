@@ -43,7 +43,7 @@ class Extron:
             vendor="Extron",
             model=found["model"].strip(),
             firmware=found["firmware"].strip(),
-            by="its banner",
+            by="Extron SIS",
         )
 
     async def ask(self, device: Device) -> Told:

@@ -48,7 +48,7 @@ class PolyApi:
             vendor="Poly",
             model=said.get("model", ""),
             firmware=said.get("software version", ""),
-            by="its command line",
+            by="Polycom API",
         )
 
     async def ask(self, device: Device) -> Told:

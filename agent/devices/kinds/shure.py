@@ -29,7 +29,7 @@ class Shure:
             vendor="Shure",
             model=said["MODEL"],
             firmware=said["FW_VER"],
-            by="its command strings",
+            by="Shure command strings",
         )
 
     async def ask(self, device: Device) -> Told:

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from agent.devices.kind import Device, Identity, Told
 from agent.devices.talking import TRIES, Wire, place, talk
+from agent.network.resolving import resolve
 from agent.probe import ProbeFailed
 from agent.probes.tcp import failure_of
-from agent.resolving import resolve
 from contract.outcome import Outcome
 from contract.parts import State
 

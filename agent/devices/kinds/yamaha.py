@@ -31,7 +31,7 @@ class Yamaha:
             return await _get(wire, "devinfo productname")
 
         model = await talk(device, self.way, _PORT, exchange)
-        return Identity(kind=self.name, family="dsp", vendor="Yamaha", model=model, by="its control protocol")
+        return Identity(kind=self.name, family="dsp", vendor="Yamaha", model=model, by="Yamaha SCP")
 
     async def ask(self, device: Device) -> Told:
         """Its running mode. Raises ProbeFailed."""

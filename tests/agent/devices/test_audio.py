@@ -45,7 +45,7 @@ MXA: Final = {
 def test_a_ceiling_microphone_tells_its_name_and_that_it_is_on() -> None:
     asked = ask(SHURE, shure(MXA))
     assert asked.identity == Identity(
-        kind="shure", family="dsp", vendor="Shure", model="MXA910", firmware="4.1.2", by="its command strings"
+        kind="shure", family="dsp", vendor="Shure", model="MXA910", firmware="4.1.2", by="Shure command strings"
     )
     assert asked.states == {"microphone1": "OK"}
 
@@ -104,7 +104,7 @@ def test_a_tesira_is_well_without_faults_and_every_option_is_refused() -> None:
     }
     asked = ask(TESIRA, tesira(answers, heard))
     assert asked.identity == Identity(
-        kind="biamp_tesira", family="dsp", vendor="Biamp", model="Tesira", firmware="3.14.1", by="its banner"
+        kind="biamp_tesira", family="dsp", vendor="Biamp", model="Tesira", firmware="3.14.1", by="Tesira Text Protocol"
     )
     assert asked.states == {"system": "OK", "network": "OK"}
     assert asked.figures == {"if_speed_bps": 1e9}
@@ -220,9 +220,7 @@ def yamaha(answers: Mapping[str, str], unasked: str = "") -> Behave:
 def test_a_mixer_tells_its_running_mode(mode: str, state: str) -> None:
     notify = 'NOTIFY set MIXER:Current/InCh/Fader/Level 0 0 -32768 "-∞"\n'
     asked = ask(YAMAHA, yamaha({"devstatus runmode": mode, "devinfo productname": "MTX3"}, notify))
-    assert asked.identity == Identity(
-        kind="yamaha", family="dsp", vendor="Yamaha", model="MTX3", by="its control protocol"
-    )
+    assert asked.identity == Identity(kind="yamaha", family="dsp", vendor="Yamaha", model="MTX3", by="Yamaha SCP")
     assert asked.states == {"system": state}
 
 
@@ -254,7 +252,7 @@ def test_a_switcher_is_known_by_its_banner_and_obeys() -> None:
     for behave, given in ((extron(), ""), (extron(RIGHT), RIGHT)):
         asked = ask(EXTRON, behave, password=given)
         assert asked.identity == Identity(
-            kind="extron", family="device", vendor="Extron", model="IN1804 DO", firmware="1.08", by="its banner"
+            kind="extron", family="device", vendor="Extron", model="IN1804 DO", firmware="1.08", by="Extron SIS"
         )
         assert asked.states == {"system": "OK"}
 
@@ -283,7 +281,7 @@ async def converge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 def test_a_converge_is_known_by_its_greeting_and_lets_in_whom_it_knows() -> None:
     asked = ask(CLEARONE, converge, user="clearone", password=RIGHT)
     assert asked.identity == Identity(
-        kind="clearone", family="dsp", vendor="ClearOne", model="CONVERGE", firmware="4.2.3", by="its greeting"
+        kind="clearone", family="dsp", vendor="ClearOne", model="CONVERGE", firmware="4.2.3", by="ClearOne CONVERGE"
     )
     assert asked.states == {"system": "OK"}
     assert ask(CLEARONE, converge).told == Told()

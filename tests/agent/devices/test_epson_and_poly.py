@@ -104,7 +104,7 @@ def test_a_codec_tells_what_is_online(password: str) -> None:
         vendor="Poly",
         model="VSX 7000",
         firmware="Release 9.0.6",
-        by="its command line",
+        by="Polycom API",
     )
     assert asked.states == {
         "microphone1": "OK", "network": "OK", "h323_registration": "DISABLED", "sip_registration": "OK",

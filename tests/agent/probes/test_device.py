@@ -280,7 +280,7 @@ class _Gate(asyncio.DatagramProtocol):
     ("settings", "problem"),
     [
         ({"kind": "toaster"}, "kind: expected one of axis, "),
-        ({"by": "smoke"}, "by: expected one of auto, ping, "),
+        ({"by": "smoke"}, "by: expected one of auto, clearone, "),
         ({"kind": "poly", "by": "ping"}, "by: "),
         ({"user": "x"}, "user: "),
         ({"ports": [0]}, "ports"),
