@@ -18,7 +18,9 @@ PATIENCE: Final = 2
 """Several questions in one conversation may take so many times `device.timeout_s` together."""
 ANSWER_MAX_LINES: Final = 64
 """So many lines that are no answer are passed over: what a device says unasked."""
-_WORTH_ANOTHER: Final = (Outcome.TIMEOUT, Outcome.BROKEN)
+_WORTH_ANOTHER: Final = (Outcome.TIMEOUT, Outcome.BROKEN, Outcome.REFUSED)
+_PAUSE_S: Final = 0.3
+"""Before the second try: what serves one client needs a moment to be rid of the last."""
 _GREETING_MAX_BYTES: Final = 4096
 _LOOKED_BACK_BYTES: Final = 160
 _SHOWN_MAX_CHARACTERS: Final = 60
@@ -103,6 +105,7 @@ async def talk(
         except ProbeFailed as failure:
             if not tries or failure.outcome not in _WORTH_ANOTHER:
                 raise
+            await asyncio.sleep(_PAUSE_S)
 
 
 def denied(device: Device, what: str) -> ProbeFailed:

@@ -5,8 +5,11 @@ import socket
 
 import pytest
 
+from agent.devices.asking import Seen, look
+from agent.devices.floor import PORTS
 from agent.devices.kind import Device, Identity
 from agent.devices.kinds.h323 import H323
+from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 from tests.agent.devices.speaking import a_device, ask, both, mute, rude, serving
 from tests.support.network import Network
@@ -61,5 +64,15 @@ def test_a_dead_host_behind_a_firewall_that_takes_its_calls_is_not_alive(network
     with network.router.do(lambda: socket.create_server(("0.0.0.0", 1720))):  # noqa: S104 - in a namespace of its own
         device = Device(host="10.213.2.60", what="device", timeout_s=3.0)
         asked = network.pc.do(lambda: asyncio.run(both(H323(), device)))
+        looked_at = network.pc.do(lambda: asyncio.run(looked(device)))
     assert asked.identity is None
     assert asked.states == {"h323": "OK"}, "the firewall has taken the call"
+    assert isinstance(looked_at, ProbeFailed)
+    assert looked_at.detail == "device: nothing answers, neither ping nor TCP 80, 443, 554, 4352, 5060"
+
+
+async def looked(device: Device) -> Seen | ProbeFailed:
+    try:
+        return await look(device, [H323()], lambda: 0.0, is_known=True, ports=PORTS)
+    except ProbeFailed as failure:
+        return failure
