@@ -55,8 +55,9 @@ async def look(
     except ProbeFailed as failure:
         if asked.is_silent:
             raise
-        # It has answered, so that its silence now must not read as its absence.
-        outcome = Outcome.BROKEN if failure.outcome is Outcome.TIMEOUT else failure.outcome
+        # It has answered, so that its silence now must not read as its absence: who serves one client is busy.
+        is_gone = failure.outcome in (Outcome.TIMEOUT, Outcome.REFUSED)
+        outcome = Outcome.BROKEN if is_gone else failure.outcome
         raise ProbeFailed(outcome, failure.detail, failure.values | uptime(asked.device.system)) from None
     finally:
         await asked.close()

@@ -1,18 +1,20 @@
 """PJLink, of projectors that keep to it and of such that do not."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Mapping
 
 import pytest
 
-from agent.devices.asking import Seen
+from agent.devices.asking import Seen, look
 from agent.devices.kind import Identity
 from agent.devices.kinds.pjlink import KIND
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 from contract.parts import Recognition
-from tests.agent.devices.speaking import HASTY_S, RIGHT, WRONG, Behave, ask, babbling, mute, rude, seen
+from tests.agent.devices.speaking import HASTY_S, RIGHT, WRONG, Behave, a_device, ask, babbling, mute, rude, seen
+from tests.support.ports import LOOPBACK
 
 ON = {
     "%1POWR": "1", "%1ERST": "000000", "%1LAMP": "1234 1", "%1INPT": "31", "%1AVMT": "30", "%1CLSS": "1",
@@ -146,6 +148,25 @@ def test_one_that_is_busy_only_at_first_is_asked_again() -> None:
 
     assert ask(KIND, busy_at_first).states["power"] == "OK"
     assert talks == 3
+
+
+def test_one_that_refuses_the_second_client_is_busy_and_not_down() -> None:
+    async def run() -> ProbeFailed:
+        async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            server.close()  # whoever comes next is refused
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await projector(ON)(reader, writer)
+            writer.close()
+
+        server = await asyncio.start_server(serve_one, LOOPBACK, 0)
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ProbeFailed) as caught:
+            await look(a_device(port), [KIND], lambda: 0.0, is_known=True, ports=(port,))
+        return caught.value
+
+    failure = asyncio.run(run())
+    assert failure.outcome is Outcome.BROKEN
+    assert failure.detail.endswith("connection refused; the host is alive")
 
 
 @pytest.mark.parametrize(
