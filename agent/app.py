@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, TypeVar
 
-from agent.budget import Use
 from agent.clock import SystemClock
 from agent.forward import Forwarder, Pace
 from agent.keyring import keyring_of
@@ -20,9 +19,10 @@ from agent.orders import NO_ORDERS, LoadProbe, Orders, PlanFile, fingerprint_of,
 from agent.probe import urgent_values
 from agent.schedule import Schedule
 from agent.settings import AgentSettings
+from agent.spending.budget import Use
+from agent.spending.traffic import Traffic
 from agent.store import Store
 from agent.taking import Taken, each_once
-from agent.traffic import Traffic
 from agent.vigil import LOOK_EVERY_S, Vigil
 from contract import service_manager
 from contract.batch import ContractError, encode_batch

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from agent.endpoint import Endpoint
+from agent.network.resolving import resolve
 from agent.probe import ProbeFailed
-from agent.resolving import resolve
 from contract.outcome import Outcome
 
 _LINE_MAX_BYTES: Final = 16384

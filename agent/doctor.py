@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from agent.ladder import Step, first_failed
 from agent.link import Broker, try_broker
+from agent.network.ladder import Step, first_failed
 from agent.orders import Orders
 from agent.probe import ProbeFailed
 from agent.settings import AgentSettings

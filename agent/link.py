@@ -21,7 +21,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from agent.meter import Wire, tcp_wire
+from agent.spending.meter import Wire, tcp_wire
 from contract.batch import BATCH_MAX_BYTES
 from contract.messages import State, encode_small
 from contract.names import Topic

@@ -10,14 +10,14 @@ from typing import Final
 
 import msgspec
 
-from agent import lesson
-from agent.budget import Use
-from agent.circumstances import between, look, rates_bps
-from agent.ladder import completed
-from agent.meter import TELLS_TCP, counting
+from agent.network.ladder import completed
 from agent.probe import Probe, cost_of, is_test
+from agent.spending import lesson
+from agent.spending.budget import Use
+from agent.spending.circumstances import between, look, rates_bps
+from agent.spending.meter import TELLS_TCP, counting
+from agent.spending.traffic import Traffic
 from agent.taking import Taken, take_reading
-from agent.traffic import Traffic
 from contract.moment import Clock
 from contract.names import role_of
 from contract.plan import Job, Plan

@@ -23,8 +23,8 @@ from pysnmp.entity.rfc3413 import cmdgen
 from pysnmp.error import PySnmpError
 from pysnmp.proto import errind, rfc1902, rfc1905
 
+from agent.network.resolving import resolve
 from agent.probe import ProbeFailed
-from agent.resolving import resolve
 from agent.snmp_login import SnmpLogin
 from contract.outcome import Outcome
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from agent.icmp import echo_all
+from agent.network.icmp import echo_all
 
 _SIZE_BYTES: Final = 56
 

@@ -57,7 +57,7 @@ HOMES: Final = {
     "babel": {"collector/"},
     "cryptography": {"collector/authority.py", "collector/sealing.py"},
     "defusedxml": {"agent/"},  # what devices and Windows' event log say in XML
-    "icmplib": {"agent/icmp.py", "agent/probes/ping.py"},
+    "icmplib": {"agent/network/icmp.py", "agent/probes/ping.py"},
     "influxdb_client": {"collector/sinks/influx.py"},
     "jinja2": {"collector/web/"},
     "markupsafe": {"collector/web/"},
@@ -65,9 +65,9 @@ HOMES: Final = {
     "paho": {"agent/link.py", "collector/inlet.py"},
     "prometheus_client": {"collector/metrics.py", "collector/web/"},
     "psutil": {
-        "agent/circumstances.py",
-        "agent/lesson.py",
-        "agent/nic.py",
+        "agent/spending/circumstances.py",
+        "agent/spending/lesson.py",
+        "agent/network/nic.py",
         "agent/probes/boot.py",
         "agent/probes/host.py",
         "agent/probes/power.py",
@@ -86,8 +86,8 @@ PYWIN32: Final = re.compile(r"win32\w*|pywintypes|pythoncom|servicemanager|perfm
 CLOCKS: Final = {
     "agent/app.py": "wires the agent",
     "agent/clock.py": "is the agent's clock",
-    "agent/media.py": "as agent/icmp.py: the kernel stamps packets with the wall clock, and STAMP carries it",
-    "agent/icmp.py": "the kernel stamps packets with the wall clock; `perf_counter` guards against its steps",
+    "agent/media/packets.py": "the kernel stamps packets with the wall clock, and STAMP carries it",
+    "agent/network/icmp.py": "the kernel stamps packets with the wall clock; `perf_counter` guards against its steps",
     "agent/devices/kinds/onvif.py": "compares a camera's clock with the PC's, and stamps a login",
     "agent/probes/http.py": "compares a certificate's last day with the PC's calendar, as whoever connects does",
     "collector/app.py": "wires the collector",
@@ -98,14 +98,14 @@ CLOCKS: Final = {
 """Who may ask what time it is."""
 DURATIONS: Final = (
     "agent/probes/",
-    "agent/icmp.py",
-    "agent/icmp_windows.py",
-    "agent/resolving.py",
+    "agent/network/icmp.py",
+    "agent/network/icmp_windows.py",
+    "agent/network/resolving.py",
     "agent/snmp.py",
     "agent/link.py",
-    "agent/media.py",
-    "agent/streaming.py",
-    "agent/circumstances.py",
+    "agent/media/packets.py",
+    "agent/media/streaming.py",
+    "agent/spending/circumstances.py",
 )
 """Who may stop how long something took (`perf_counter`), which is a measurement and no schedule."""
 

@@ -13,10 +13,10 @@ from agent.discovery.scope import Scope
 from agent.discovery.search import greeted, who_is_there
 from agent.discovery.sighting import Found, Identified, Planned, merge
 from agent.endpoint import parse_endpoint
-from agent.nic import default_route
+from agent.network.nic import default_route
+from agent.network.resolving import resolve_all
 from agent.probe import Probe, ProbeFailed
 from agent.probes.device import Device
-from agent.resolving import resolve_all
 
 IDENTIFYING_LIMIT_S: Final = 180.0
 """All hosts together; those that are not asked by then are listed without what they are."""

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from agent.discovery.sighting import Network
-from agent.nic import choose_card, is_outside, is_usable, networks_of
+from agent.network.nic import choose_card, is_outside, is_usable, networks_of
 
 HOSTS_PER_S: Final = 20.0
 WIDE_HOSTS_PER_S: Final = 10.0

@@ -14,19 +14,19 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from agent import arp
 from agent.conversation import converse
 from agent.discovery.messages import ANSWER_MAX_BYTES, Question, read_answer
 from agent.discovery.scope import Scope
 from agent.discovery.sighting import Network, Sighting, plain
 from agent.endpoint import Endpoint
+from agent.network import arp
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 
 if sys.platform == "win32":
-    from agent.icmp_windows import echo_all
+    from agent.network.icmp_windows import echo_all
 else:
-    from agent.icmp import echo_all
+    from agent.network.icmp import echo_all
 
 PING_TIMEOUT_S: Final = 1.0
 LISTEN_S: Final = 4.0

@@ -11,10 +11,10 @@ from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
 
-from agent.meter import Farewell, spent_datagrams, spent_tcp
+from agent.network.resolving import resolve, resolve_all
 from agent.probe import ProbeFailed, Value, Values
 from agent.probes.tcp import failure_of
-from agent.resolving import resolve, resolve_all
+from agent.spending.meter import Farewell, spent_datagrams, spent_tcp
 from contract.outcome import Outcome
 from contract.settings import Port, Seconds, Target
 

@@ -12,7 +12,7 @@ import msgspec
 import psutil
 
 from agent.clock import SystemClock
-from agent.nic import choose_card, read_card
+from agent.network.nic import choose_card, read_card
 from agent.probe import ProbeFailed, Value, Values
 from contract.outcome import Outcome
 from contract.settings import Seconds, Target

@@ -13,10 +13,10 @@ from urllib.parse import SplitResult, quote, urlsplit
 import msgspec
 
 from agent.certificate import NotACertificate, valid_until_s
-from agent.meter import Farewell, spent_tcp
+from agent.network.resolving import resolve
 from agent.probe import ProbeFailed, Value, Values
 from agent.probes.tcp import failure_of
-from agent.resolving import resolve
+from agent.spending.meter import Farewell, spent_tcp
 from contract.outcome import Outcome
 from contract.settings import Seconds, Target
 

@@ -13,19 +13,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from agent import arp
 from agent.endpoint import ENDPOINT_PATTERN, ENDPOINT_RULE, Endpoint, parse_endpoint
-from agent.ladder import OUTSIDE, Step, first_failed, is_cut
-from agent.nic import Card, choose_card, default_route, is_usable, read_card
-from agent.path_mtu import look
+from agent.network import arp
+from agent.network.ladder import OUTSIDE, Step, first_failed, is_cut
+from agent.network.nic import Card, choose_card, default_route, is_usable, read_card
+from agent.network.path_mtu import look
+from agent.network.resolving import resolve
+from agent.network.traceroute import Hop, find_provider, passes_provider
+from agent.network.wifi import signal_dbm
 from agent.probe import ProbeFailed, Value, Values
 from agent.probes.dns import Dns
 from agent.probes.http import Http
 from agent.probes.ping import Ping
 from agent.probes.tcp import Tcp
-from agent.resolving import resolve
-from agent.traceroute import Hop, find_provider, passes_provider
-from agent.wifi import signal_dbm
 from contract.outcome import Outcome
 from contract.rung import Rung
 from contract.settings import Phrase, Port, Problem, Seconds, Target, is_loopback

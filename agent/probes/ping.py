@@ -8,14 +8,14 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
+from agent.network.resolving import resolve
 from agent.probe import ProbeFailed, Value, Values
-from agent.resolving import resolve
 from contract.settings import Seconds, Target
 
 if sys.platform == "win32":
-    from agent.icmp_windows import echo_all
+    from agent.network.icmp_windows import echo_all
 else:
-    from agent.icmp import echo_all
+    from agent.network.icmp import echo_all
 _HEADERS_BYTES: Final = 28
 """IP and ICMP."""
 

@@ -8,15 +8,15 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 import psutil
 
-from agent.apcupsd import PORT as APCUPSD_PORT
-from agent.apcupsd import ask_apcupsd, tell_of_apcupsd
 from agent.endpoint import ENDPOINT_PATTERN, ENDPOINT_RULE, Endpoint, parse_endpoint
-from agent.nut import PORT as NUT_PORT
-from agent.nut import ask_nut, tell_of_nut
 from agent.probe import ProbeFailed, Value, Values
 from agent.snmp_login import SnmpLogin
+from agent.ups.apcupsd import PORT as APCUPSD_PORT
+from agent.ups.apcupsd import ask_apcupsd, tell_of_apcupsd
 from agent.ups.belief import believe
 from agent.ups.codes import Source
+from agent.ups.nut import PORT as NUT_PORT
+from agent.ups.nut import ask_nut, tell_of_nut
 from agent.ups.table import plausible
 from agent.ups.told import Told
 from contract.outcome import Outcome

@@ -6,11 +6,11 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from agent.burst import figures
-from agent.circumstances import CIRCUMSTANCES
-from agent.media import Burst, Sent, Wire, in_thread, send_burst
+from agent.media.burst import figures
+from agent.media.packets import Burst, Sent, Wire, in_thread, send_burst
+from agent.network.resolving import resolve
 from agent.probe import ProbeFailed, Value, Values
-from agent.resolving import resolve
+from agent.spending.circumstances import CIRCUMSTANCES
 from contract.outcome import Outcome
 from contract.settings import Id, Port, Problem, Seconds, Target
 

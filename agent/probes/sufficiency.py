@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from agent.circumstances import CIRCUMSTANCES
-from agent.media import Refusal, Wire, in_thread
+from agent.media.packets import Refusal, Wire, in_thread
+from agent.media.streaming import LineTest, Refused, Result, Silent, StreamTest
+from agent.media.sufficing import Answer, Found
+from agent.network.resolving import resolve
 from agent.probe import ProbeFailed, Value, Values
 from agent.probes.stamp import key_doubts
-from agent.resolving import resolve
-from agent.streaming import LineTest, Refused, Result, Silent, StreamTest
-from agent.sufficing import Answer, Found
+from agent.spending.circumstances import CIRCUMSTANCES
 from contract.outcome import Outcome
 from contract.settings import Id, Port, Problem, Seconds, Target
 

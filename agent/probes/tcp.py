@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from agent.meter import Farewell, spent_tcp
+from agent.network.resolving import resolve
 from agent.probe import ProbeFailed, Value, Values
-from agent.resolving import resolve
+from agent.spending.meter import Farewell, spent_tcp
 from contract.outcome import Outcome
 from contract.settings import Port, Seconds, Target
 

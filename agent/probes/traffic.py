@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from agent.circumstances import look, rates_bps
 from agent.probe import Value, Values
+from agent.spending.circumstances import look, rates_bps
 from contract.settings import Seconds, Target
 
 

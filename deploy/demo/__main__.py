@@ -43,6 +43,7 @@ class ScriptedProbe:
     """Stands where a real probe stands, with its settings checked by it; only the answers come from the scenario."""
 
     values: ClassVar[tuple[Value, ...]] = ()
+    rights: ClassVar[str] = "None."
     example: ClassVar[dict[str, object]] = {}
 
     def __init__(self, name: str, real: Probe, script: RoomScript, began_s: float) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from agent.nic import default_route
+from agent.network.nic import default_route
 
 TICK_S: Final = 2
 

@@ -7,14 +7,14 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from agent import lesson
-from agent.budget import Use
-from agent.circumstances import CIRCUMSTANCES, Look, between
-from agent.lesson import MEDIA_BPS, Call
 from agent.measuring import Measurer
-from agent.meter import spent
 from agent.probe import Probe, Value, Values
-from agent.traffic import Traffic
+from agent.spending import lesson
+from agent.spending.budget import Use
+from agent.spending.circumstances import CIRCUMSTANCES, Look, between
+from agent.spending.lesson import MEDIA_BPS, Call
+from agent.spending.meter import spent
+from agent.spending.traffic import Traffic
 from contract.plan import Job, Plan, look_at_plan
 from contract.rung import Rung
 from tests.agent.made import PcClock

@@ -12,11 +12,11 @@ from typing import Final
 
 import pytest
 
-from agent.burst import Echo, figures
+from agent.media.burst import Echo, figures
+from agent.media.streaming import Result
+from agent.media.sufficing import Answer, Found, decide
 from agent.probe import Values
 from agent.probes.sufficiency import Sufficiency, values_of
-from agent.streaming import Result
-from agent.sufficing import Answer, Found, decide
 from agent.taking import sound
 from contract import stream
 from contract.datagram import HEADERS_BYTES

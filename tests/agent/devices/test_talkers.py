@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import math
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
 import pytest
@@ -10,11 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.devices import kind_names, load_kind
+from agent.devices.asking import Seen, look
+from agent.devices.floor import PORTS
 from agent.devices.kind import Device, Identity, Told
 from agent.devices.parts import FIGURES
 from agent.probe import ProbeFailed
 from contract.parts import PART_NAMES
-from tests.agent.devices.speaking import RIGHT, Asked, ask, babbling
+from tests.agent.devices import test_onvif as onvif
+from tests.agent.devices import test_rtsp as rtsp
+from tests.agent.devices.speaking import RIGHT, Asked, Behave, ask, babbling, mute, rude
+from tests.agent.devices.test_audio import MXA, extron, shure
+from tests.agent.devices.test_pjlink import ON, projector
+from tests.support.network import SERVER, Network
 
 TALKERS: Final = [name for name in kind_names() if load_kind(name).way != "snmp"]
 RANGES: Final = {figure.name: figure for figure in FIGURES}
@@ -73,3 +83,39 @@ def test_a_device_in_a_traceback_tells_neither_password_nor_path() -> None:
 def test_every_kind_that_is_talked_to_has_a_way_of_its_own() -> None:
     ways = [load_kind(name).way for name in TALKERS]
     assert len(ways) == len(set(ways)) == 14
+
+
+Servers = Mapping[int, Behave]
+NO_CAMERA: Final = onvif.camera(lambda _: (404, ""))
+
+
+@pytest.mark.parametrize(
+    ("servers", "kind", "parts"),
+    [
+        ({4352: projector(ON), 554: rtsp.camera(), 80: NO_CAMERA}, "pjlink", {"power", "lamp"}),
+        ({2202: shure(MXA), 80: NO_CAMERA, 23: rude}, "shure", {"microphone1"}),
+        ({23: extron(), 80: NO_CAMERA}, "extron", {"system"}),
+        ({80: onvif.camera(onvif.clock(timedelta())), 554: rtsp.camera()}, "onvif", set()),
+        ({80: NO_CAMERA, 554: rtsp.camera(), 23: mute}, "rtsp", set()),
+        ({80: NO_CAMERA, 1720: mute}, "h323", {"h323"}),
+        ({80: NO_CAMERA, 443: rude, 23: mute, 24: babbling}, "", set()),
+    ],
+    ids=["projector", "microphone", "switcher", "camera", "stream", "codec", "unknown"],
+)
+def test_of_all_kinds_the_one_that_says_most_is_found_at_its_usual_port(
+    network: Network, servers: Servers, kind: str, parts: set[str]
+) -> None:
+    sockets = {port: network.server.do(lambda port=port: socket.create_server((SERVER, port))) for port in servers}  # type: ignore[misc] # mypy does not see through the default
+
+    async def run() -> Seen:
+        listening = [await asyncio.start_server(servers[port], sock=sock) for port, sock in sockets.items()]
+        device = Device(host=SERVER, what="device", timeout_s=4.0)
+        try:
+            return await look(device, [load_kind(name) for name in TALKERS], lambda: 0.0, is_known=False, ports=PORTS)
+        finally:
+            for one in listening:
+                one.close()
+
+    seen = network.pc.do(lambda: asyncio.run(run()))
+    assert (seen.identity.kind if seen.identity is not None else "") == kind
+    assert parts <= set(seen.told.parts)

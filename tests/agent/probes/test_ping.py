@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import icmp_windows
-from agent.echo import LOST, Echo, Manner
-from agent.icmp import pinger
+from agent.network import icmp_windows
+from agent.network.echo import LOST, Echo, Manner
+from agent.network.icmp import pinger
 from agent.probe import ProbeFailed, Values
 from agent.probes.ping import Ping, figures, jitter_ms
 from contract.outcome import Outcome

@@ -13,15 +13,15 @@ from typing import Any, Final, NamedTuple
 import psutil
 import pytest
 
-from agent.apcupsd import tell_of_apcupsd
 from agent.endpoint import Endpoint
-from agent.nut import ask_nut
 from agent.probe import ProbeFailed, Values
 from agent.probes import load_probe
 from agent.probes.power import Power, tell_of_battery
 from agent.ups import TABLES
+from agent.ups.apcupsd import tell_of_apcupsd
 from agent.ups.belief import believe, is_on_battery
 from agent.ups.codes import Source
+from agent.ups.nut import ask_nut
 from agent.ups.told import Told
 from contract.outcome import Outcome
 from contract.settings import SettingsError

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.clock import SystemClock
-from agent.media import Burst, Wire, send_burst
+from agent.media.packets import Burst, Wire, send_burst
 from agent.orders import read_orders
 from agent.probe import ProbeFailed, Values
 from agent.probes import load_probe

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import resolving
+from agent.network import resolving
+from agent.network.resolving import resolve, resolve_all
 from agent.probe import ProbeFailed
-from agent.resolving import resolve, resolve_all
 from contract.outcome import Outcome
 
 

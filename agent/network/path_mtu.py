@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from agent.echo import Echo, Manner
+from agent.network.echo import Echo, Manner
 
 if sys.platform == "win32":
-    from agent.icmp_windows import echo_all
+    from agent.network.icmp_windows import echo_all
 else:
-    from agent.icmp import echo_all
+    from agent.network.icmp import echo_all
 
 _HEADERS_BYTES: Final = 28
 """IPv4 without options, and ICMP."""

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from agent.meter import Wire, counting, parse_tcp_info, spent, spent_datagrams, spent_tcp
 from agent.probes import load_probe
 from agent.probes.ping import Ping
+from agent.spending.meter import Wire, counting, parse_tcp_info, spent, spent_datagrams, spent_tcp
 from tests.support.network import SERVER, Network
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.budget import STOPS_AT, Budget, Spent, Use
+from agent.spending.budget import STOPS_AT, Budget, Spent, Use
 
 VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 NOON_S = dt.datetime(2026, 11, 24, 12, tzinfo=VIETNAM).timestamp()

@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from agent import arp, wifi
-from agent.nic import Route, is_outside, is_usable, parse_forward_row, parse_routes
+from agent.network import arp, wifi
+from agent.network.nic import Route, is_outside, is_usable, parse_forward_row, parse_routes
 
 HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
 LAN = "eth0\t0007A8C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0"

@@ -1,7 +1,7 @@
 """Tests with a reflector whether the line carries a bitrate, both ways at once, in a thread of its own.
 
 docs/protocol.md has the messages. The agent asks, proves where it is, sends its stream and takes the reflector's; each
-direction stops as soon as `agent.sufficing` has decided it.
+direction stops as soon as `agent.media.sufficing` has decided it.
 """
 
 import secrets
@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from agent.media import Arrival, Wire
-from agent.sufficing import Answer, Found, decide
+from agent.media.packets import Arrival, Wire
+from agent.media.sufficing import Answer, Found, decide
 from contract import stream
 from contract.datagram import HEADERS_BYTES
 from contract.stream import Ask, Data, Kind, Report, StreamError, Tally, Why

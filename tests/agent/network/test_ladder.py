@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.ladder import OUTSIDE, Step, completed, first_failed, is_cut
+from agent.network.ladder import OUTSIDE, Step, completed, first_failed, is_cut
 from contract.reading import Reading
 from contract.rung import Rung
 

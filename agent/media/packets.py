@@ -18,8 +18,8 @@ from typing import Final, NamedTuple, Self, TypeVar
 
 import msgspec
 
-from agent.burst import Echo
-from agent.meter import spent_datagrams
+from agent.media.burst import Echo
+from agent.spending.meter import spent_datagrams
 from contract import datagram, stamp
 from contract.outcome import Outcome
 

@@ -25,9 +25,9 @@ from icmplib import (  # type: ignore[import-untyped]  # it has no annotations
     SocketPermissionError,
 )
 
-from agent.echo import LOST, ORDINARY, Echo, Manner
-from agent.meter import spent_echoes
+from agent.network.echo import LOST, ORDINARY, Echo, Manner
 from agent.probe import ProbeFailed
+from agent.spending.meter import spent_echoes
 from contract.outcome import Outcome
 
 # Linux's numbers, which Python's socket module lacks.

@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from agent.budget import Budget, Spent, Use
-from agent.meter import TELLS_TCP, Wire
 from agent.probe import Values
+from agent.spending.budget import Budget, Spent, Use
+from agent.spending.meter import TELLS_TCP, Wire
 from contract.plan import Plan
 from contract.reading import Reading
 

@@ -16,8 +16,8 @@ import threading
 import time
 from typing import Final, NamedTuple
 
-from agent.echo import LOST, ORDINARY, Echo, Manner
-from agent.meter import spent_echoes
+from agent.network.echo import LOST, ORDINARY, Echo, Manner
+from agent.spending.meter import spent_echoes
 from contract.outcome import Outcome
 
 TICK_S: Final = 1 / 64

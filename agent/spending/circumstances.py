@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from agent.nic import choose_card
+from agent.network.nic import choose_card
+from agent.network.wifi import signal_dbm
 from agent.probe import Value, Values
-from agent.wifi import signal_dbm
 
 CIRCUMSTANCES: Final = (
     Value("competing_sent_bps", "What others on this PC sent meanwhile."),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
-from agent.echo import Echo
+from agent.network.echo import Echo
 
 TELLS_TCP: Final = sys.platform == "linux"
 """Whether the system tells what a connection has cost. Where it does not, costs are estimated by whoever knows more."""

@@ -14,9 +14,9 @@ from typing import Final, TypeVar
 
 import pytest
 
-from agent import icmp
-from agent.echo import LOST, Echo, Manner
-from agent.icmp import echo_all, pinger
+from agent.network import icmp
+from agent.network.echo import LOST, Echo, Manner
+from agent.network.icmp import echo_all, pinger
 from contract.outcome import Outcome
 from tests.support.debian import in_ci, require
 from tests.support.network import (

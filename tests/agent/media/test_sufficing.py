@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.sufficing import HOLDS_FROM_COUNT, NARROW_FROM_COUNT, Answer, Found, decide
+from agent.media.sufficing import HOLDS_FROM_COUNT, NARROW_FROM_COUNT, Answer, Found, decide
 from contract import stream
 from contract.datagram import HEADERS_BYTES
 from contract.stream import Data, Report, Tally

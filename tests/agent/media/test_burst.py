@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.burst import Echo, above_shortest_ms, figures, jitter_ms
+from agent.media.burst import Echo, above_shortest_ms, figures, jitter_ms
 from agent.probe import Values
 from agent.probes.stamp import Stamp
 

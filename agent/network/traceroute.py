@@ -5,13 +5,13 @@ import sys
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from agent.echo import Echo, Manner
-from agent.nic import is_outside
+from agent.network.echo import Echo, Manner
+from agent.network.nic import is_outside
 
 if sys.platform == "win32":
-    from agent.icmp_windows import echo_all
+    from agent.network.icmp_windows import echo_all
 else:
-    from agent.icmp import echo_all
+    from agent.network.icmp import echo_all
 
 _HOPS_MAX_COUNT: Final = 8
 _PAYLOAD_BYTES: Final = 56
