@@ -26,7 +26,8 @@ applies wins; the witnesses are gathered in `collector/outages.py`.
 | we were blind | the collector's own link to its broker |
 
 This page is written by `python3 dev.py test --long tests/causes`: each script happens many times over, at random
-moments and for random spans, to simulated rooms whose every fault is known, and the shipping code answers.
+moments and for random spans, to simulated rooms whose every fault is known, and the shipping code answers. Such rooms
+have one fault at a time and witnesses that do not lie: real ones will do worse.
 """
 
 
@@ -104,8 +105,9 @@ def page(full: Answers, less: Answers) -> str:
 def _figures(answers: Answers) -> str:
     return (
         f"Of {answers.after.total()} silences {answers.right_after_ratio:.1%} were explained rightly after the return, "
-        f"{answers.wrong_after_ratio:.1%} wrongly, the rest stayed UNKNOWN; while they lasted, "
-        f"{answers.right_live_ratio:.1%} were where a witness could speak, and {answers.rash_count} guesses had none."
+        f"{answers.wrong_after_ratio:.1%} wrongly, the rest stayed UNKNOWN. While they lasted, "
+        f"{answers.right_live_ratio:.1%} of those in which a witness could speak were guessed rightly, and "
+        f"{answers.rash_count} guesses had no witness."
     )
 
 
