@@ -6,6 +6,7 @@ ends have since enrolment: 16 octets of authentication, then the secret's own, i
 the same agent gives the same text each time, so that a plan keeps its fingerprint.
 """
 
+import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -120,10 +121,12 @@ def hushed(problem: Problem) -> Problem:
 
 def redact(text: str, owner: object) -> str:
     """A text without the secrets among the owner's fields: devices repeat what they were sent, and we what they say."""
-    fields = msgspec.structs.astuple(owner) if isinstance(owner, msgspec.Struct) else ()
-    for secret in (field for field in fields if isinstance(field, Secret) and len(field) >= _SHOWS_LESS_THAN_IT_HIDES):
+    fields = msgspec.structs.astuple(owner) if text and isinstance(owner, msgspec.Struct) else ()
+    texts = [field for field in fields if isinstance(field, str)]
+    for secret in (one for one in texts if isinstance(one, Secret) and len(one) >= _SHOWS_LESS_THAN_IT_HIDES):
         plain = str(secret)
-        for shown in (plain, repr(plain)[1:-1], repr(plain.encode())[2:-1]):
+        as_basic = [base64.b64encode(f"{user}:{plain}".encode()).decode() for user in texts]  # RFC 7617
+        for shown in (plain, repr(plain)[1:-1], repr(plain.encode())[2:-1], *as_basic):
             text = text.replace(shown, HIDDEN)
     return text
 
