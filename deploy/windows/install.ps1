@@ -1,5 +1,6 @@
 # Installs the Sẵn Sàng agent as a Windows service. Run as an administrator, with agent.toml beside this file:
 #   powershell -ExecutionPolicy Bypass -File install.ps1
+# With a secrets.toml beside it too, if this PC holds passwords of devices that the centre does not send.
 # Again after an update or with a new agent.toml: it replaces both.
 param(
     [string]$Settings = (Join-Path $PSScriptRoot "agent.toml"),
@@ -33,6 +34,8 @@ if (-not (Get-Service $Name -ErrorAction SilentlyContinue)) {
 New-Item -ItemType Directory -Force $Data | Out-Null
 Run "icacls" @($Data, "/inheritance:r", "/grant:r", "*S-1-5-32-544:(OI)(CI)F", "*S-1-5-18:(OI)(CI)F", "NT SERVICE\${Name}:(OI)(CI)M")
 Copy-Item -Force $Settings (Join-Path $Data "agent.toml")
+$Secrets = Join-Path (Split-Path (Resolve-Path $Settings).Path) "secrets.toml"
+if (Test-Path $Secrets) { Copy-Item -Force $Secrets (Join-Path $Data "secrets.toml") }
 Run $Python @("-m", "agent", "check-config", "--config", (Join-Path $Data "agent.toml"))
 
 # 4. Go.
