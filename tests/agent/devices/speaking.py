@@ -1,7 +1,9 @@
 """Loopback servers that speak as devices do, well or badly, and how a kind is asked about one of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -44,8 +46,9 @@ class Asked(NamedTuple):
         return self.told
 
 
-async def serving(behave: Behave, done: Callable[[int], Awaitable[None]]) -> None:
-    """Run `done` with the port of a server that behaves so; what it was saying when all was done ends with it."""
+@contextlib.asynccontextmanager
+async def listening(behave: Behave, sock: socket.socket | None = None) -> AsyncIterator[int]:
+    """A server that behaves so, at a port of its own or at this socket; what it was saying ends with it."""
     talking: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,14 +63,22 @@ async def serving(behave: Behave, done: Callable[[int], Awaitable[None]]) -> Non
             talking.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(connected, LOOPBACK, 0)
+    if sock is None:
+        sock = socket.create_server((LOOPBACK, 0))
+    server = await asyncio.start_server(connected, sock=sock)
     try:
-        await done(server.sockets[0].getsockname()[1])
+        yield sock.getsockname()[1]
     finally:
         server.close()
         for task in talking:
             task.cancel()
         await asyncio.gather(*talking, return_exceptions=True)
+
+
+async def serving(behave: Behave, done: Callable[[int], Awaitable[None]]) -> None:
+    """Run `done` with the port of a server that behaves so."""
+    async with listening(behave) as port:
+        await done(port)
 
 
 def a_device(port: int, **given: object) -> Device:

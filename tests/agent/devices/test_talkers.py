@@ -21,7 +21,7 @@ from agent.probe import ProbeFailed
 from contract.parts import PART_NAMES
 from tests.agent.devices import test_onvif as onvif
 from tests.agent.devices import test_rtsp as rtsp
-from tests.agent.devices.speaking import RIGHT, Asked, Behave, ask, babbling, mute, rude
+from tests.agent.devices.speaking import RIGHT, Asked, Behave, a_device, ask, babbling, both, listening, mute, rude
 from tests.agent.devices.test_audio import MXA, extron, shure
 from tests.agent.devices.test_pjlink import ON, projector
 from tests.support.network import SERVER, Network
@@ -57,17 +57,29 @@ def check(asked: Asked) -> None:
             assert RANGES[name].low <= number <= RANGES[name].high
 
 
-@pytest.mark.parametrize("name", TALKERS)
-@settings(max_examples=15, deadline=None)
-@given(said=st.lists(st.one_of(st.sampled_from(BEGINNINGS), st.binary(max_size=30)), max_size=5).map(b"".join))
-def test_no_answer_breaks_a_kind_or_becomes_what_cannot_be(name: str, said: bytes) -> None:
-    async def says_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(said)
-        await writer.drain()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(reader.read(1), 0.01)
+said_by_a_device = st.lists(st.one_of(st.sampled_from(BEGINNINGS), st.binary(max_size=30)), max_size=5).map(b"".join)
 
-    check(ask(load_kind(name), says_it, user="room", password=RIGHT, path="/x", timeout_s=1.0))
+
+@pytest.mark.parametrize("name", TALKERS)
+@settings(max_examples=3, deadline=None)
+@given(answers=st.lists(said_by_a_device, min_size=10, max_size=10))
+def test_no_answer_breaks_a_kind_or_becomes_what_cannot_be(name: str, answers: list[bytes]) -> None:
+    async def ask_one(said: bytes) -> Asked:
+        async def says_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(said)
+            await writer.drain()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.05)
+
+        async with listening(says_it) as port:
+            device = a_device(port, user="room", password=RIGHT, path="/x", timeout_s=1.0)
+            return await both(load_kind(name), device)
+
+    async def ask_all() -> list[Asked]:
+        return await asyncio.gather(*map(ask_one, answers))
+
+    for asked in asyncio.run(ask_all()):
+        check(asked)
 
 
 @pytest.mark.parametrize("name", TALKERS)
@@ -108,13 +120,11 @@ def test_of_all_kinds_the_one_that_says_most_is_found_at_its_usual_port(
     sockets = {port: network.server.do(lambda port=port: socket.create_server((SERVER, port))) for port in servers}  # type: ignore[misc] # mypy does not see through the default
 
     async def run() -> Seen:
-        listening = [await asyncio.start_server(servers[port], sock=sock) for port, sock in sockets.items()]
         device = Device(host=SERVER, what="device", timeout_s=4.0)
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            for port, sock in sockets.items():
+                await stack.enter_async_context(listening(servers[port], sock))
             return await look(device, [load_kind(name) for name in TALKERS], lambda: 0.0, is_known=False, ports=PORTS)
-        finally:
-            for one in listening:
-                one.close()
 
     seen = network.pc.do(lambda: asyncio.run(run()))
     assert (seen.identity.kind if seen.identity is not None else "") == kind
