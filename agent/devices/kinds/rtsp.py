@@ -55,6 +55,18 @@ class _Talk:
         body = await self.wire.reader.readexactly(int(length))
         return _Answer(int(found[1]), answered, body.decode("utf-8", "replace"))
 
+    async def describe(self, challenges: str) -> _Answer:
+        """What is in the stream; with the login, if the device has asked for one."""
+        headers = ["Accept: application/sdp"]
+        if challenges:
+            device = self.wire.device
+            login = Login(device.user, device.password).answer_to(challenges, "DESCRIBE", self.url)
+            if login is None:
+                what = f"{self.wire.what}: wants a login that we do not know: {challenges[:60]!r}"
+                raise ProbeFailed(Outcome.DENIED, what)
+            headers.append(login)
+        return await self.ask("DESCRIBE", *headers)
+
 
 class Rtsp:
     """OPTIONS, to which everybody is answered; DESCRIBE when the plan has a path or a login. Nothing is played."""
@@ -75,33 +87,33 @@ class Rtsp:
 
     async def ask(self, device: Device) -> Told:
         """Whether the stream is there, and has video and audio. Raises ProbeFailed."""
+        challenges = ""
 
         async def exchange(wire: Wire) -> Told:
-            return await _described(_Talk(wire), device)
+            nonlocal challenges
+            asking = _Talk(wire)
+            if not device.path and not device.user:
+                return _told(await asking.ask("OPTIONS"), device, wire)
+            # Some hang up after they have asked who is there: the second try answers at once.
+            answer = await asking.describe(challenges)
+            asked_for = answer.headers.get("www-authenticate", "")
+            if answer.status == _WANTS_LOGIN and device.user and asked_for != challenges:
+                challenges = asked_for
+                answer = await asking.describe(challenges)
+            return _told(answer, device, wire)
 
         return await talk(device, self.name, _PORT, exchange, tries=TRIES, patience=PATIENCE)
 
 
-async def _described(asking: _Talk, device: Device) -> Told:
-    accept = "Accept: application/sdp"
+def _told(answer: _Answer, device: Device, wire: Wire) -> Told:
     is_asked_for = bool(device.path or device.user)
-    answer = await asking.ask("DESCRIBE", accept) if is_asked_for else await asking.ask("OPTIONS")
-    if answer.status == _WANTS_LOGIN and device.user:
-        challenges = answer.headers.get("www-authenticate", "")
-        login = Login(device.user, device.password).answer_to(challenges, "DESCRIBE", asking.url)
-        if login is None:
-            raise ProbeFailed(
-                Outcome.DENIED, f"{asking.wire.what}: wants a login that we do not know: {challenges[:60]!r}"
-            )
-        answer = await asking.ask("DESCRIBE", accept, login)
     if answer.status in _OVERLOADED:
         return Told(parts={"system": State.DEGRADED})
-    if answer.status in _DENIED:
-        if is_asked_for:
-            raise asking.wire.denied()
-        return Told()  # it is there, and tells strangers nothing
+    if answer.status in _DENIED and is_asked_for:
+        raise wire.denied()
     if answer.status == _NOT_THERE and device.path:
-        raise ProbeFailed(Outcome.ABSENT, f"{asking.wire.what}: has no stream at the plan's path (404)")
+        raise ProbeFailed(Outcome.ABSENT, f"{wire.what}: has no stream at the plan's path (404)")
+    # To strangers it may tell nothing, and is there all the same.
     return Told(parts=_streams(answer.body) if answer.status == _OK and is_asked_for else {})
 
 

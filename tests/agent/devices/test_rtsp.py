@@ -20,7 +20,14 @@ NONCE: Final = "8b84a3b789283a8bea8da7fa7d41f08b"
 
 
 def camera(
-    description: str = BOTH, *, status: int = 200, login: str = "", options: int = 200, cseq: int = 0, length: str = ""
+    description: str = BOTH,
+    *,
+    hangs_up: bool = False,
+    status: int = 200,
+    login: str = "",
+    options: int = 200,
+    cseq: int = 0,
+    length: str = "",
 ) -> Behave:
     """A camera with one stream; `login` is how it asks who is there: Digest with or without qop, or Basic."""
 
@@ -35,6 +42,8 @@ def camera(
             assert fields["Accept"] == "application/sdp"
             if login and not lets_in(login, fields.get("Authorization", ""), url):
                 answer(writer, 401, number, {"WWW-Authenticate": login})
+                if hangs_up:
+                    return
                 continue
             body = description if status == 200 else ""
             answer(writer, status, number, {"Content-Length": length or str(len(body))}, body)
@@ -101,6 +110,12 @@ def test_a_stream_is_a_part(description: str, states: Mapping[str, str]) -> None
 def test_a_login_opens_the_stream_however_the_camera_asks(login: str) -> None:
     asked = ask(KIND, camera(login=login), user=USER, password=RIGHT, path="stream1")
     assert asked.states == {"video1": "OK", "audio1": "OK"}
+
+
+def test_a_camera_that_hangs_up_after_asking_for_the_login_is_called_again() -> None:
+    behave = camera(login=LOGINS["digest"], hangs_up=True)
+    assert ask(KIND, behave, user=USER, password=RIGHT).states == {"video1": "OK", "audio1": "OK"}
+    assert ask(KIND, behave, user=USER, password=WRONG).failure.outcome is Outcome.DENIED
 
 
 @pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS)
