@@ -14,6 +14,7 @@ _SCALES: Final = (
 _SYMBOLS: Final = {"_ms": "ms", "_v": "V", "_hz": "Hz", "_w": "W", "_celsius": "°C", "_dbm": "dBm"}
 _STATES: Final = {state.value: state.name.lower() for state in State}
 _TEN_SECONDS_MS: Final = 10_000
+_WHOLE_SECONDS_S: Final = 10
 _DAY_S: Final = 86400
 _DURATIONS: Final = ((172800, _DAY_S, "days"), (5400, 3600, "hours"), (90, 60, "minutes"))
 
@@ -66,4 +67,5 @@ def _duration(number_s: float, language: Language) -> str:
     for least_s, unit_s, code in _DURATIONS:
         if size_s >= least_s:
             return say(f"unit.{code}", language, number=digits(number_s / unit_s, language, places=1))
-    return say("unit.seconds", language, number=digits(number_s, language))
+    places = 0 if size_s >= _WHOLE_SECONDS_S else None  # nobody acts on a tenth of these
+    return say("unit.seconds", language, number=digits(number_s, language, places=places))

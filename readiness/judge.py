@@ -11,7 +11,7 @@ from readiness.evidence import Evidence, Fate, finding
 from readiness.hearing import half_silence, missing_evidence, ping_columns, silence
 from readiness.ladder import CUTS, climb
 from readiness.metrics import IN_CALL, Rule
-from readiness.power import look_at_power, on_battery_since
+from readiness.power import look_at_power, on_battery_since, weigh_power
 from readiness.profile import Check, Profile
 from readiness.state import RoomState, Sight, Window
 from readiness.verdict import Finding, Level, Verdict, worst
@@ -37,7 +37,7 @@ def judge(
     del session
     silent = silence(state, now)
     found = [silent] if silent is not None else list(_findings(Evidence(profile, state, now)))
-    found = [_carried(_begun(one, now), previous) for one in _once(found)]
+    found = [_carried(_begun(one, now), previous) for one in weigh_power(_once(found))]
     found.sort(key=lambda one: (-one.level.severity, _RANKS[one.code], one.since_s, one.target))
     level = worst(one.level for one in found) if found else Level.FIT
     if previous is not None:

@@ -1,16 +1,20 @@
 """The mains and the battery: what a yes or no of the UPS means, beside the limits of its figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
+
+import msgspec
 
 from readiness.codes import Code
 from readiness.evidence import Evidence, finding
 from readiness.state import Sight, Sign, Window
-from readiness.verdict import Finding, Level
+from readiness.verdict import Finding, Level, worst
 from readiness.windows import CLEAR_COUNT
 
 _UNKNOWN_RUNTIME_S: Final = 120.0
 """So long on battery without knowing how long it lasts, and it must be taken for short."""
+_OF_A_CUT: Final = frozenset({Code.POWER_BATTERY_LOW, Code.POWER_RUNTIME_SHORT, Code.POWER_RUNTIME_UNKNOWN})
+"""What the battery says while the mains are away."""
 
 
 def look_at_power(evidence: Evidence) -> Iterator[Finding]:
@@ -44,3 +48,14 @@ def _on_battery(evidence: Evidence, sight: Sight, windows: list[Window], since_s
     if not told and evidence.now - since_s >= _UNKNOWN_RUNTIME_S:
         yield finding(Code.POWER_RUNTIME_UNKNOWN, Level.UNFIT, sight.target, since_s)
     yield finding(Code.POWER_ON_BATTERY, Level.DEGRADED, sight.target, since_s)
+
+
+def weigh_power(found: Iterable[Finding]) -> Iterator[Finding]:
+    """A power cut is as bad as what the battery says of it, so that the cause stands before its consequences."""
+    kept = list(found)
+    for one in kept:
+        if one.code == Code.POWER_ON_BATTERY:
+            consequences = (other.level for other in kept if other.code in _OF_A_CUT and other.target == one.target)
+            yield msgspec.structs.replace(one, level=worst((one.level, *consequences)))
+        else:
+            yield one

@@ -9,7 +9,7 @@ import pytest
 from agent.checkup import ROUNDS, judge_room, measure_room, report
 from agent.orders import Orders, read_orders
 from agent.probe import ProbeFailed, Values
-from contract.catalogue import LANGUAGES
+from contract.catalogue import LANGUAGES, Language, say
 from contract.moment import Moment
 from contract.outcome import Outcome
 from readiness.profile import default_profiles
@@ -103,7 +103,7 @@ def test_a_verdict_is_reported_with_what_to_do(language: str) -> None:
     verdict = judged(lesson=pinged(rtt_ms=350.0), codec=pinged(lost=10))
     lines = list(report(verdict, "vi" if language == "vi" else "en"))
     told = {
-        "vi": "CHƯA SẴN SÀNG: phòng chưa dùng được cho buổi học trực tuyến.",
+        "vi": "KHÔNG HỌC ĐƯỢC: phòng chưa dùng được cho buổi học trực tuyến.",
         "en": "UNFIT: the room cannot hold a live lesson.",
     }
     assert lines[0] == told[language]
@@ -111,6 +111,14 @@ def test_a_verdict_is_reported_with_what_to_do(language: str) -> None:
     assert [line.startswith("- ") for line in lines[1::2]] == [True] * len(verdict.findings)
     todo = {"vi": "  Việc cần làm: ", "en": "  What to do: "}[language]
     assert [line.startswith(todo) for line in lines[2::2]] == [True] * len(verdict.findings)
+
+
+@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_checkup_calls_a_level_what_the_pages_call_it(language: Language, level: Level) -> None:
+    word = say(f"page.level.{level.name.lower()}", language).upper()
+    verdict = Verdict(room="here", level=level, findings=(), since_s=0.0, judged_s=0.0, profile="")
+    assert next(report(verdict, language)).startswith(f"{word}: ")
 
 
 def test_a_fit_room_needs_one_line() -> None:

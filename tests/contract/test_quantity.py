@@ -12,7 +12,7 @@ from contract.quantity import quantity
     [
         ("rtt_avg_ms", 182.605, "183 ms", "183 ms"),
         ("rtt_avg_ms", 1.42, "1,42 ms", "1.42 ms"),
-        ("connect_ms", 12_300, "12,3 giây", "12.3 s"),
+        ("connect_ms", 12_300, "12 giây", "12 s"),
         ("loss_ratio", 0.083, "8,3 %", "8.3 %"),
         ("loss_ratio", 0.0004, "0,04 %", "0.04 %"),
         ("loss_ratio", 0.0, "0 %", "0 %"),
