@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.alerting.health import FOUND_HERE, Health, Look, Sight, Trouble
-from collector.alerting.incident import OWN, Change, Incidents, Policy
+from collector.alerting.incident import OWN, Change, Incidents, Policy, room_of
 from collector.alerting.letter import RoomFacts, Today, compose_daily
 from collector.alerting.told import Told
 from collector.authority import Authority
@@ -110,7 +110,7 @@ class Collector:
             self._cases,
             facts_of=self._facts_of,
             sender=settings.mail.sender,
-            base_url=settings.web.base_url,
+            base_url=settings.web.links_url,
             by_hand=by_hand,
         )
         self._journal, self._journal_problem = open_journal(
@@ -345,7 +345,11 @@ class Collector:
             post=self._outbox,
             feeders=self._feeders,
             journal=self._journal,
-            changed=[*(change.incident.room for change in review.changes), *(one.room for one in review.outages)],
+            changed=[
+                *(change.incident.room for change in review.changes),
+                *(one.room for one in review.outages),
+                *(room_of(one.incident) for one in news),
+            ],
             mail_proved_s=self._health.proof(now).proved_s,
         )
 
@@ -384,7 +388,7 @@ class Collector:
                 today,
                 sender=self._settings.mail.sender,
                 now=now,
-                base_url=self._settings.web.base_url,
+                base_url=self._settings.web.links_url,
                 at=self._settings.operators.daily_at,
                 missing_at=self._health.missing_at,
             )

@@ -443,9 +443,10 @@ def show_ledger(arguments: argparse.Namespace) -> int:
     begin_s = end_s - 86400.0 if arguments.begin is None else arguments.begin
     with _registry(settings) as registry:
         registry.room(arguments.room)
-        agents = [
-            agent.agent for agent in registry.agents() if any(one.room == arguments.room for one in agent.standings)
-        ]
+        standings = [one for agent in registry.agents() for one in agent.standings if one.room == arguments.room]
+    agents = list(dict.fromkeys(one.agent for one in standings))
+    # Before its first agent stood there nothing was to come from a room.
+    begin_s = max(begin_s, min((one.from_s for one in standings), default=begin_s))
     with _journal(settings) as journal:
         found = make_ledger(journal.evidence(agents), begin_s, end_s, now_s=now_s)
     if arguments.json:

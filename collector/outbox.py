@@ -155,6 +155,17 @@ class Outbox:
         with self._engine.connect() as connection:
             return frozenset(connection.scalars(select(_letter.c.incident).where(*theirs, _letter.c.id > last)))
 
+    def addressees(self, incidents: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """To whom letters about these incidents have left, each person once, the first first."""
+        sent = select(_letter.c.incident, _letter.c.address).where(
+            _letter.c.incident.in_(incidents), _letter.c.state == LetterState.SENT.value
+        )
+        found: dict[str, dict[str, None]] = {}
+        with self._engine.connect() as connection:
+            for incident, address in connection.execute(sent.order_by(_letter.c.id)):
+                found.setdefault(incident, {})[address] = None
+        return {incident: tuple(addresses) for incident, addresses in found.items()}
+
     def told(self) -> Told:
         """Who was told what, as far as it is kept."""
         with self._engine.connect() as connection:

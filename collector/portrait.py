@@ -1,7 +1,7 @@
 """Draws the frozen picture that the pages show; a room that has not changed is not drawn again."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from collector.alerting.incident import Incident
@@ -46,6 +46,7 @@ class Post(Protocol):
 
     def waiting_count(self) -> int: ...  # noqa: D102 - as in Outbox
     def refused_count(self) -> int: ...  # noqa: D102
+    def addressees(self, incidents: Collection[str]) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102
 
 
 class Portrait:
@@ -71,11 +72,13 @@ class Portrait:
         changed: Sequence[str],
         mail_proved_s: float | None,
     ) -> Snapshot:
-        """The picture at `now`; `changed` names the rooms whose incidents have changed since the last one."""
+        """The picture at `now`; `changed` names the rooms whose incidents, or who was told of them, have changed."""
         self._unread |= (pipeline.watch.rooms.keys() - self._incidents.keys()) | set(changed)
         with contextlib.suppress(DatabaseRefused):  # which is a problem noted elsewhere; the past is read again
             for room in tuple(self._unread):
-                self._incidents[room] = tuple(_incident(one) for one in cases.recent(room, _INCIDENTS_SHOWN))
+                incidents = cases.recent(room, _INCIDENTS_SHOWN)
+                heard = post.addressees([one.incident for one in incidents]) if incidents else {}
+                self._incidents[room] = tuple(_incident(one, heard.get(one.incident, ())) for one in incidents)
                 self._outages[room] = tuple(_outage(one) for one in cases.recent_outages(room, _INCIDENTS_SHOWN))
                 self._unread.discard(room)
         rooms = tuple(
@@ -150,9 +153,15 @@ def _agent(name: str, book: AgentBook | None) -> AgentView:
     )
 
 
-def _incident(one: Incident) -> IncidentView:
+def _incident(one: Incident, told: tuple[str, ...]) -> IncidentView:
+    codes = dict.fromkeys([*(finding.code for finding in one.first_findings), *one.codes])
     return IncidentView(
-        incident=one.incident, level=one.worst, codes=one.codes, opened_s=one.opened_s, ended_s=one.ended_s
+        incident=one.incident,
+        level=one.worst,
+        codes=tuple(codes),
+        opened_s=one.opened_s,
+        ended_s=one.ended_s,
+        told=told,
     )
 
 

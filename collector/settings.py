@@ -57,13 +57,18 @@ class AgentsSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the pages are; `base_url` is how people reach them, for the links in mails. Pages ask nobody's name: open
-    them beyond this machine only behind a proxy that does.
+    """Where the pages are; `base_url` is how people reach them, for the links in mails: this machine's own address
+    unless told otherwise. Pages ask nobody's name: open them beyond this machine only behind a proxy that does.
     """
 
     host: str = "127.0.0.1"
     port: PortOrAny = 8080
-    base_url: str = "http://127.0.0.1:8080"
+    base_url: str = ""
+
+    @property
+    def links_url(self) -> str:
+        """Where the links in mails lead to."""
+        return self.base_url or f"http://{self.host}:{self.port}"
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +168,13 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     reflector: ReflectorSettings = ReflectorSettings()
 
     def doubts(self) -> Iterator[Problem]:
-        """Folders and files that must be there."""
+        """Folders and files that must be there, and PCs that must be told of TLS where the broker speaks it."""
+        if self.broker.tls and not self.agents.tls:
+            yield Problem(
+                "agents.tls", "settings.needs", {"what": "[broker] tls = true", "needed": "[agents] tls = true"}
+            )
+        if not is_loopback(self.agents.host) and not self.agents.tls:
+            yield Problem("agents.host", "settings.needs_tls", {"address": self.agents.host})
         if self.plans is not None:
             yield from look_for(self.plans, "plans", is_folder=True)
         if (

@@ -21,7 +21,7 @@ DAILY: Final = "daily"
 """Stands where an incident's id stands in other letters, so that tomorrow's takes the place of today's unsent one."""
 PROVEN_WITHIN_S: Final = 1800.0
 """So long after its time the daily mail must have been taken."""
-STUCK_AFTER_S: Final = 3600.0
+STUCK_AFTER_S: Final = 900.0
 """So long a letter may wait while none leaves."""
 BEHIND_AFTER_S: Final = 900.0
 """So long a sink may refuse: a database that is restarted, or its machine, is back by then."""

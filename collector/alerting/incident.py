@@ -237,6 +237,11 @@ def _reasons(incident: Incident) -> list[tuple[str, str, Level]]:
     return [(finding.code, finding.target, finding.level) for finding in incident.findings]
 
 
+def room_of(incident: str) -> str:
+    """The room in an incident's id."""
+    return incident.partition("-")[2]
+
+
 def _id_of(room: str, opened_s: float) -> str:
     """`20251124T001000123-phong-101` (UTC, to the millisecond): the same for the same trouble, whoever asks."""
     opened_ms = int(opened_s * 1000)

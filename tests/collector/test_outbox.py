@@ -56,6 +56,17 @@ def test_a_letter_that_was_sent_is_not_put_again(outbox: Outbox) -> None:
     assert states(outbox) == ["sent"]
 
 
+def test_only_whose_letter_left_counts_as_told_of_an_incident(outbox: Outbox) -> None:
+    one, other = incident(number=1), incident(number=2)
+    put(outbox, notice(one))
+    put(outbox, notice(one, recipient=LAN))
+    put(outbox, notice(other))
+    outbox.sent(1, NOW_S + 1, "250 OK")
+    assert outbox.addressees([one.incident, other.incident]) == {one.incident: ("pao@example.vn",)}
+    outbox.sent(2, NOW_S + 2, "250 OK")
+    assert outbox.addressees([one.incident]) == {one.incident: ("pao@example.vn", LAN.address)}
+
+
 def test_a_newer_letter_takes_the_place_of_one_that_still_waits(outbox: Outbox) -> None:
     put(outbox, notice())
     put(outbox, notice(incident(ended_s=NOW_S + 1800), Reason.ENDED), NOW_S + 2000)
