@@ -134,6 +134,7 @@ class Portrait:
             incidents=self._incidents.get(room.room, ()),
             levels=tuple(watched.levels),
             outages=self._outages.get(room.room, ()),
+            silent_after_s=watched.silent_after_s,
         )
 
 

@@ -77,6 +77,8 @@ class RoomView(msgspec.Struct, frozen=True, kw_only=True):
     incidents: tuple[IncidentView, ...]
     levels: tuple[tuple[float, Level], ...]
     outages: tuple[OutageView, ...] = ()
+    silent_after_s: float = 180.0
+    """How long it may say nothing before it counts as lost."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

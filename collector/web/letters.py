@@ -21,7 +21,9 @@ class LetterState(enum.StrEnum):
 
 
 class LetterView(msgspec.Struct, frozen=True, kw_only=True):
-    """One letter of the outbox. `server_words` is the mail server's last answer, as it came; empty before any."""
+    """One letter of the outbox. `server_words` is what came of the last try: the mail server's answer as it came, what
+    kept us from it, or a file's name; empty before any.
+    """
 
     letter: str
     subject: str

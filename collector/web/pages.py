@@ -1,5 +1,7 @@
 """What each page shows, picked from a snapshot and put in order; the templates only lay it out."""
 
+import itertools
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -13,6 +15,8 @@ BY_NEED = tuple(sorted(Level, key=lambda level: -level.severity))
 
 STALE_AFTER_S = 120.0
 """A picture older than this is shown with a warning: the collector reviews rooms every few seconds."""
+
+_OLD_AFTER_PAUSES = 3.0
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +108,13 @@ def limit_for(trail: Trail, room: RoomView) -> float | None:
         if finding.value == trail.value and finding.target == trail.target:
             return finding.needed
     return None
+
+
+def is_old(trail: Trail, room: RoomView, now_s: float) -> bool:
+    """Whether its last point tells of the past: older than the room's silence, and than this value's own rhythm."""
+    pauses = [later[0] - earlier[0] for earlier, later in itertools.pairwise(trail.points)]
+    rhythm_s = _OLD_AFTER_PAUSES * statistics.median(pauses) if pauses else 0.0
+    return now_s - trail.points[-1][0] > max(room.silent_after_s, rhythm_s)
 
 
 def incidents_of(room: RoomView) -> list[IncidentView]:

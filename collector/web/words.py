@@ -122,6 +122,10 @@ class Words:
     def _known(self, kind: str, code: str) -> str:
         return say(f"{kind}.{code}", self.language) if knows(f"{kind}.{code}") else code
 
+    def goodbye(self, code: str) -> str:
+        """Why an agent is away, as it said itself."""
+        return self._known("goodbye", code)
+
     def problem(self, code: str) -> str:
         """A problem of the collector: the catalogue's `health.<code>`, else the code itself."""
         return say(f"health.{code}", self.language) if knows(f"health.{code}") else code

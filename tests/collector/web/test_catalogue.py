@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -7,6 +8,7 @@ import collector.web
 from agent.probes import probe_class, probe_names
 from collector.derived import DERIVED
 from contract.catalogue import LANGUAGES, entries, knows
+from contract.messages import Goodbye
 from contract.outcome import Outcome
 from contract.units import unit_of
 from readiness.verdict import Level
@@ -27,6 +29,10 @@ def test_every_level_and_outcome_has_its_words() -> None:
     wanted = {f"page.outcome.{outcome.value}" for outcome in Outcome}
     wanted |= {f"page.level.{level.name.lower()}{end}" for level in Level for end in ("", ".meaning")}
     assert wanted - set(PAGES) == set()
+
+
+def test_every_goodbye_has_its_words() -> None:
+    assert [word for word in get_args(Goodbye) if not knows(f"goodbye.{word}")] == []
 
 
 def test_a_named_value_ends_in_a_published_unit() -> None:

@@ -5,7 +5,7 @@ import httpx
 import msgspec
 import pytest
 
-from collector.snapshot import Snapshot
+from collector.snapshot import Snapshot, Trail
 from collector.web.rooms_json import RoomsDocument
 from contract.catalogue import LANGUAGES, entries
 from contract.outcome import Outcome
@@ -249,6 +249,36 @@ def test_the_room_page_shows_what_was_measured_and_what_is_needed(site: httpx.Cl
     assert len(charts) == 6
     assert all("mới nhất" in label for label in charts)
     assert len([attrs for attrs in page.all("line") if attrs.get("class") == "limit"]) == 2
+
+
+def test_a_chart_that_ends_in_the_past_says_so_and_stands_back(serve: Serve) -> None:
+    one = demo.room(1, Level.UNKNOWN)
+    trails = [(demo.NOW_S - 5400, 30.0), (demo.NOW_S - 20, 30.0), (demo.NOW_S - 5400, 3000.0)]
+    made = [
+        Trail(probe="ping", target=f"camera-{place}", value="rtt_p50_ms", points=((last_s - pause_s, 1), (last_s, 2)))
+        for place, (last_s, pause_s) in enumerate(trails)
+    ]
+    one = msgspec.structs.replace(one, trails=tuple(made), silent_after_s=180.0)
+    page = HtmlCheck(serve(msgspec.structs.replace(demo.snapshot(), rooms=(one,))).get("/rooms/phong-0001").text)
+    # The third is measured every 50 minutes: the latest is what there can be.
+    assert [attrs.get("class") for attrs in page.all("figure") if attrs.get("class") != "history"] == [
+        "old",
+        None,
+        None,
+    ]
+    assert "lúc 08:00: 2 ms" in page.text
+
+
+def test_a_goodbye_is_told_in_words_and_cells_bear_their_label_for_narrow_screens(serve: Serve) -> None:
+    one = demo.room(1, Level.UNFIT, demo.TROUBLES[:1])
+    agents = tuple(msgspec.structs.replace(agent, online=False, reason="service_stop") for agent in one.agents)
+    one = msgspec.structs.replace(one, agents=agents)
+    page = HtmlCheck(serve(msgspec.structs.replace(demo.snapshot(), rooms=(one,))).get("/rooms/phong-0001").text)
+    assert "(phần mềm đo đã dừng)" in page.text
+    assert "service_stop" not in page.text
+    labels = [attrs["data-label"] for attrs in page.all("td") if "data-label" in attrs]
+    assert labels[:5] == ["Tình trạng", "Lý do", "Bắt đầu", "Kết thúc", "Đã báo cho"]
+    assert all(labels)
 
 
 def test_a_letter_is_shown_as_its_reader_sees_it(site: httpx.Client) -> None:
