@@ -24,7 +24,7 @@ from collector.database import DatabaseRefused, Engine, open_database, sqlite_ur
 from collector.desk import Desk
 from collector.inlet import Arrival, BrokerAccess, Inlet
 from collector.mail import ByHand, Mailer
-from collector.outages import Outage, Outages
+from collector.outages import SHORT_S, Outage, Outages
 from collector.outbox import Outbox
 from collector.pipeline import Pipeline, Waiting
 from collector.plans import Completion, Reach, WrittenPlan, load_plans, load_secrets, plan_for, stamp
@@ -247,7 +247,7 @@ class Collector:
             incidents=Incidents(policy_of(alerts), [one for one in known if one.room not in OWN]),
             told=told,
             silent_after_s=alerts.silent_after_s,
-            outages=Outages(self._cases.unsettled_outages(self._wall_s())),
+            outages=Outages(self._cases.unsettled_outages(self._wall_s()), short_s=min(SHORT_S, alerts.hold_off_s)),
         )
         return Pipeline(
             journal=self._journal,
@@ -369,7 +369,11 @@ class Collector:
         troubles += (Trouble("agent_restored", agent) for agent in self._pipeline.restored_agents(now))
         troubles += (Trouble("agent_floods", agent) for agent in self._pipeline.flooding_agents)
         books = self._pipeline.books.items()
-        troubles += (Trouble("plan_refused", agent) for agent, book in books if book.trouble and agent not in cloned)
+        troubles += (
+            Trouble("plan_refused", agent, note=self._told_of(agent, book.trouble, now))
+            for agent, book in books
+            if book.trouble and agent not in cloned
+        )
         present = {one.address for contacts in self._view.contacts.values() for one in contacts if one.until_s is None}
         present.update(one.address for one in self._health.operators)
         troubles += (Trouble("recipient_refused", who) for who in self._outbox.refused_addresses() if who in present)
@@ -394,6 +398,12 @@ class Collector:
             )
             self._outbox.put(daily, message, now)
             self._health.told.queue(daily, now)
+
+    def _told_of(self, agent: str, words: str, now: float) -> str:
+        """The first line of what an agent says is wrong, after the room where it stands."""
+        room = self._view.room_of(agent, now)
+        line = words.partition("\n")[0]
+        return f"{room.name} ({room.room}): {line}" if room else line
 
     def _facts_of(self, name: str) -> RoomFacts:
         room = self._view.rooms.get(name)

@@ -89,9 +89,12 @@ class _Track:
 
 
 class Outages:
-    """Of all rooms. `known` are those from storage that were not settled. One thread calls it."""
+    """Of all rooms. `known` are those from storage that were not settled; a silence no longer than `short_s` is none.
+    One thread calls it.
+    """
 
-    def __init__(self, known: Iterable[Outage] = ()) -> None:
+    def __init__(self, known: Iterable[Outage] = (), *, short_s: float = SHORT_S) -> None:
+        self._short_s = short_s
         self._tracks: dict[str, _Track] = {}
         self._places: Mapping[str, tuple[str, ...]] = {}
         self._rooms_count: Counter[tuple[str, ...]] = Counter()
@@ -164,7 +167,7 @@ class Outages:
             last = max(agents.values(), key=lambda presence: presence.since_s)
             since_s = min(last.since_s, track.last_s) if track.last_s is not None else last.since_s
             if gap is not None and not gap.is_settled and gap.silence.until_s is not None:
-                if since_s <= gap.silence.until_s + SHORT_S:
+                if since_s <= gap.silence.until_s + self._short_s:
                     return  # a word in passing, such as the broker's last one: still the same silence
                 gap.is_settled = True
             silence = Silence(
@@ -187,13 +190,13 @@ class Outages:
                 if gap.shown is not None and until_s is not None and now - until_s > _REMEMBERED_S:
                     track.gap = None
                 continue
-            if until_s is not None and until_s - gap.silence.since_s <= SHORT_S:
+            if until_s is not None and until_s - gap.silence.since_s <= self._short_s:
                 track.gap = None
                 continue
             if until_s is not None and _has_told_all(gap, until_s, now):
                 gap.is_settled = True
             one = self._explained(room, gap)
-            if one != gap.shown and now - gap.silence.since_s > SHORT_S:
+            if one != gap.shown and now - gap.silence.since_s > self._short_s:
                 gap.shown = one
                 yield one
 
