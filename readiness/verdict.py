@@ -35,7 +35,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One reason. `code` finds its sentence and its next action in the catalogue (`finding.<code>`, `action.<code>`).
 
     `value` names what was measured, with its unit; `measured` and `needed` are in that unit, and None when the
-    reason is not a number (a device that does not answer).
+    reason is not a number (a device that does not answer). `note` is what was said of it, as it came, if anything.
     """
 
     code: str
@@ -45,6 +45,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     value: str = ""
     measured: float | None = None
     needed: float | None = None
+    note: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

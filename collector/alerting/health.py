@@ -45,13 +45,14 @@ _ABOUT_ONE: Final = frozenset({"agent_cloned", "agent_floods", "agent_restored",
 
 class Trouble(NamedTuple):
     """One thing that is wrong with the collector (`health.<code>` in the catalogue), or that only its operators can
-    mend; `about` is the agent or the address that it concerns, if any. `value` and `measured` as in a Finding.
+    mend; `about` is the agent or the address that it concerns, if any. The rest is as in a Finding.
     """
 
     code: str
     about: str = ""
     value: str = ""
     measured: float | None = None
+    note: str = ""
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +210,7 @@ class Health:
                 since_s=self._since_s[one.code, one.about],
                 value=one.value,
                 measured=one.measured,
+                note=one.note,
             )
             for one in troubles
             if (one.code in _ABOUT_ONE) == (name == AGENTS)

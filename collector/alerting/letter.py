@@ -201,7 +201,7 @@ class _Words(msgspec.Struct, frozen=True):
         """What is wrong."""
         if not self.about:
             return telling.sentence(finding, self.language)
-        return self._health(finding.code, ".one" if finding.target else "", finding.target)
+        return self._health(finding.code, ".one" if finding.target else "", finding.target, finding.note).strip()
 
     def action(self, finding: Finding) -> str:
         """What to do about it."""
@@ -211,10 +211,10 @@ class _Words(msgspec.Struct, frozen=True):
         """What is wrong, in few words."""
         return self._health(code, ".short") if self.about else telling.short(code, self.language)
 
-    def _health(self, code: str, end: str, about: str = "") -> str:
+    def _health(self, code: str, end: str, about: str = "", note: str = "") -> str:
         """The collector's own; the code itself when it is of another version."""
         named = f"health.{code}{end}"
-        return say(named, self.language, about=about) if knows(named) else code
+        return say(named, self.language, about=about, note=note) if knows(named) else code
 
     def moment(self, when_s: float) -> str:
         """`07:10 ngày 24/11`, with the year when it is another one."""

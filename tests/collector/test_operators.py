@@ -7,8 +7,10 @@ from typing import Final
 
 from collector.database import open_database, sqlite_url
 from collector.registry import Registry
+from contract.messages import State, encode_small
 from tests.support.collector import QUICK, RunningCollector, StartCollector
 from tests.support.mosquitto import StartMosquitto
+from tests.support.mqtt import Connect
 from tests.support.smtp import Delivered, Relay, StartRelay
 
 OPERATOR: Final = "kien@sogd.example.vn"
@@ -103,3 +105,21 @@ def test_an_address_that_refuses_for_good_is_told_to_the_operators_and_all_other
     assert "nobody@example.vn" in text.get_content()
     assert centre.figure("sansang_outbox_refused") == 1
     assert "550 5.1.1 no such user" in centre.get("/letters").text
+
+
+def test_a_refused_plan_is_told_with_the_agents_room_and_what_is_wrong(
+    collector: StartCollector, mosquitto: StartMosquitto, mail_relay: StartRelay, connect: Connect
+) -> None:
+    broker, relay = mosquitto(), mail_relay()
+    centre = collector(settings(relay, broker.port), prepare=one_room)
+    await_letters(centre, relay, 1)
+    refused = State(state="online", refused="plan: probe[2].address: missing\nplan: probe[3]: no such key")
+    agent = connect(broker.host, broker.port)
+    assert agent.publish("sansang/v1/dongvan-pc1/up/state", encode_small(refused), retain=True)
+    _, told = await_letters(centre, relay, 2)
+    text = told.message.get_body(("plain",))
+    assert text is not None
+    said = " ".join(text.get_content().split())
+    assert "Agent dongvan-pc1 từ chối" in said
+    assert "Phòng 1 (dong-van-01): plan: probe[2].address: missing" in said
+    assert "probe[3]" not in said

@@ -6,6 +6,7 @@ import re
 from email.message import EmailMessage
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import collector
@@ -96,6 +97,13 @@ def test_matters_of_agents_name_them_all() -> None:
     assert "- Two PCs speak as agent dongvan-pc1, so neither is believed" in text
     assert "- Agent dongvan-pc2 sends far too much" in text
     assert "1. Enrol the right PC anew" in text
+
+
+def test_a_refused_plan_is_told_with_its_room_and_the_first_line_of_the_refusal() -> None:
+    note = "Phòng 1 (dong-van-01): plan: probe[2].address: missing"
+    refused = msgspec.structs.replace(finding("plan_refused", Level.DEGRADED, "dongvan-pc1"), note=note)
+    text = " ".join(text_of(write(notice(own(refused, room=AGENTS)), language="en")).split())
+    assert f"Agent dongvan-pc1 refuses its new plan and goes on with the old one. {note} " in text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
