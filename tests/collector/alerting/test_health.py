@@ -236,12 +236,12 @@ def test_a_sink_that_takes_nothing_for_a_quarter_of_an_hour_is_a_problem_until_i
     assert centre.health.problems(starved, NOON_S + 5002) == frozenset()
 
 
-def test_no_letter_for_an_hour_though_one_waits_is_a_problem() -> None:
+def test_no_letter_for_a_quarter_of_an_hour_though_one_waits_is_a_problem() -> None:
     centre = Centre()
     waiting = replace(QUIET, unheeded_since_s=NOON_S)
-    assert centre.health.problems(waiting, NOON_S + 3600) == frozenset()
-    assert centre.health.problems(waiting, NOON_S + 3601) == {"mail_stuck"}
-    assert centre.health.problems(QUIET, NOON_S + 3602) == frozenset()
+    assert centre.health.problems(waiting, NOON_S + 900) == frozenset()
+    assert centre.health.problems(waiting, NOON_S + 901) == {"mail_stuck"}
+    assert centre.health.problems(QUIET, NOON_S + 902) == frozenset()
 
 
 def test_mail_without_operators_is_a_problem_and_no_mail_at_all_is_none() -> None:
