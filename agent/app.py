@@ -20,7 +20,7 @@ from agent.probe import urgent_values
 from agent.schedule import Schedule
 from agent.settings import AgentSettings
 from agent.spending.budget import Use
-from agent.spending.traffic import Traffic
+from agent.spending.traffic import CONNECTION_BYTES, Traffic
 from agent.store import Store
 from agent.taking import Taken, each_once
 from agent.vigil import LOOK_EVERY_S, Vigil
@@ -159,8 +159,10 @@ class Agent:
         )
 
     def _state(self) -> State:
+        is_silenced = self._forwarder.is_silenced
         return State(
-            state="online",
+            state="offline" if is_silenced else "online",
+            reason="budget_spent" if is_silenced else "",
             version=program_version(),
             plan=self._orders.fingerprint,
             refused=self._refused,
@@ -186,11 +188,9 @@ class Agent:
             wait_s = schedule.starts_mono_s(tick) - self._clock.now().mono_s
             await _within(max(0.0, wait_s), self._replan.wait())
 
-    def _true_s(self) -> float:
-        """Unix time by the collector's last word, else by the PC's own clock."""
-        now = self._clock.now()
-        true_s = self._forwarder.true_s(now)
-        return now.wall_s if true_s is None else true_s
+    def _true_s(self) -> float | None:
+        """Unix time by the collector's last word; None before there was one."""
+        return self._forwarder.true_s(self._clock.now())
 
     def _count_traffic(self) -> None:
         """Count what the link has cost, and hold back what the day has no bytes for any more."""
@@ -198,7 +198,11 @@ class Agent:
         self._traffic.linked(self._link.wire, now_s)
         given_up = self._traffic.given_up(now_s)
         self._forwarder.holds_backlog = Use.BACKLOG in given_up
-        self._forwarder.is_silenced = Use.TELEMETRY in given_up
+        is_silenced = Use.TELEMETRY in given_up
+        if is_silenced is not self._forwarder.is_silenced:
+            self._forwarder.is_silenced = is_silenced
+            self._link.publish("state", encode_small(self._state()), retain=True)
+            self._stir.set()
 
     async def _take_turn(self, schedule: Schedule, tick: int) -> None:
         """Start what is due, wait for it a while, and store what has come as one record."""
@@ -292,6 +296,7 @@ class Agent:
             case Connected():
                 log.info("connected to %s:%d", self._settings.broker.host, self._settings.broker.port)
                 self._measurer.lost_at = Rung.NONE
+                self._traffic.weighed(CONNECTION_BYTES)
                 self._do(self._on_disk(self._hear_link, self._clock.now()))
             case Disconnected(reason, rung):
                 log.warning("not connected (%s): %s", rung.name, reason)

@@ -241,6 +241,8 @@ class Forwarder:
 
     def next(self, now: Moment) -> Batch | None:
         """The batch to send now, or None. Call again until None."""
+        if self.is_silenced:
+            self._unheard_since_mono_s = None  # who sends nothing is owed nothing
         if not self._connected or self.is_silenced:
             return None
         for lane in self._lanes:

@@ -31,9 +31,9 @@ _GLANCE_S: Final = 1.0
 
 
 class Measurer:
-    """Owned by the agent's loop. `true_s` gives Unix time, as true as the agent knows it."""
+    """Owned by the agent's loop. `true_s` gives the collector's time, None before it is known."""
 
-    def __init__(self, clock: Clock, traffic: Traffic, true_s: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock, traffic: Traffic, true_s: Callable[[], float | None]) -> None:
         self._clock = clock
         self._traffic = traffic
         self._true_s = true_s
@@ -64,8 +64,11 @@ class Measurer:
         before = look()
         await asyncio.sleep(_GLANCE_S)
         sent_bps, received_bps = rates_bps(before, look())
+        now_s = self._true_s()
+        # While nobody knows the hour it may be one of those: a test can wait.
+        in_hours = bool(plan.quiet_hours.windows) if now_s is None else plan.quiet_hours.end_s(now_s) is not None
         return lesson.is_on(
-            in_hours=plan.quiet_hours.end_s(self._true_s()) is not None,
+            in_hours=in_hours,
             calls=self._calls.values(),
             programs=await asyncio.to_thread(lesson.programs_in_meeting),
             sent_bps=sent_bps,
@@ -77,7 +80,7 @@ class Measurer:
         with counting() as tally:
             taken = await take_reading(job.probe, probe, self._clock)
         if (use := self._use_of(probe)) is not None:
-            wire_bytes = tally.wire.total_bytes or (0 if TELLS_TCP else cost_of(probe))
+            wire_bytes = tally.wire.total_bytes if TELLS_TCP else max(tally.wire.total_bytes, cost_of(probe))
             self._traffic.budget.count(use, wire_bytes, self._true_s())
         return taken
 

@@ -8,7 +8,7 @@ explanation is final.
 import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -32,8 +32,10 @@ _LISTEN_S: Final = 120.0
 _QUIET_S: Final = 60.0
 """And until so long nothing of the past has come."""
 _LISTEN_MAX_S: Final = 1800.0
-_REMEMBERED_S: Final = 6 * 3600.0
-"""How long a silence that is over bears witness for its neighbours."""
+_REMEMBERED_S: Final = 86400.0
+"""How long a silence bears witness for its neighbours, and is shown after it is over."""
+_LAST_WORDS_S: Final = 900.0
+"""So old a word about the battery may be when a room falls silent, and still tell how it lived then."""
 _STEP_S: Final = 20.0
 _MOMENTS_MAX_COUNT: Final = 500
 """At so many moments of a silence the way is looked at; what follows in a longer one tells nothing new."""
@@ -71,10 +73,32 @@ class _Gap:
         self.boot_told_s = float("-inf")
         self.is_settled = False
         self.shown: Outage | None = None
+        self.is_on_battery = False
+
+    @classmethod
+    def of(cls, known: Outage) -> "_Gap":
+        """What storage has of one, as far as it was understood."""
+        gap = cls(known.silence, known.room)
+        gap.shown = known
+        gap.rungs = Counter(known.silence.rungs)
+        gap.times_count = known.silence.measured_count
+        restarted = known.silence.restarted_count
+        gap.devices = {f"#{number}": number < restarted for number in range(known.silence.devices_count)}
+        return gap
 
     def change(self, **changes: object) -> None:
         """Note something about the silence."""
         self.silence = msgspec.structs.replace(self.silence, **changes)
+
+
+class _Said(NamedTuple):
+    """The last word on something, and when it was measured."""
+
+    value: float | None
+    at_s: float
+
+
+_NEVER: Final = _Said(None, float("-inf"))
 
 
 class _Track:
@@ -82,10 +106,26 @@ class _Track:
 
     def __init__(self) -> None:
         self.last_s: float | None = None
-        self.on_battery: bool | None = None
-        self.runtime_s: float | None = None
-        self.slept_s: float | None = None
+        self.on_battery = self.runtime = self.slept = _NEVER
         self.gap: _Gap | None = None
+
+    def remember(self, reading: Reading, measured_s: float) -> None:
+        """What a room that falls silent now will have said last. Readings of one record come in any order."""
+        self.last_s = measured_s if self.last_s is None else max(self.last_s, measured_s)
+        values = reading.values
+        if reading.probe == "power" and "on_battery_bool" in values and measured_s >= self.on_battery.at_s:
+            self.on_battery = _Said(values["on_battery_bool"], measured_s)
+            self.runtime = _Said(values.get("battery_runtime_s"), measured_s)
+        if reading.probe == "boot" and "slept_s" in values and measured_s >= self.slept.at_s:
+            self.slept = _Said(values["slept_s"], measured_s)
+
+    def last_words(self, since_s: float) -> tuple[bool | None, float | None]:
+        """Whether the room lived on battery when it fell silent, and how long that would last; None when that was not
+        said lately.
+        """
+        if self.on_battery.value is None or since_s - self.on_battery.at_s > _LAST_WORDS_S:
+            return None, None
+        return bool(self.on_battery.value), self.runtime.value
 
 
 class Outages:
@@ -102,15 +142,19 @@ class Outages:
         self._on_battery_s: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
         self._blind = (float("-inf"), float("-inf"))
         """From when to when we last could not see."""
-        for one in known:
-            track = self._tracks.setdefault(one.room, _Track())
-            track.gap = _Gap(one.silence, one.room)
-            track.last_s = one.silence.since_s
+        self._known = tuple(known)
 
     def set_places(self, places: Mapping[str, tuple[str, ...]]) -> None:
         """Where each room is, from the province down to the school; rooms that are no more are forgotten."""
         self._places = places
         self._rooms_count = Counter(where for place in places.values() for where in {place[:1], place[:2]})
+        for one in self._known:
+            if one.room in places:
+                track = self._tracks.setdefault(one.room, _Track())
+                track.gap = _Gap.of(one)
+                track.last_s = one.silence.since_s
+                self._note_silence(one.room, track.gap)
+        self._known = ()
         for gone in self._tracks.keys() - places.keys():
             del self._tracks[gone]
 
@@ -132,9 +176,15 @@ class Outages:
                 _meanwhile(gap, reading, measured_s, profile)
                 gap.told_s = arrived_s
             _hear_start(gap, track, reading, measured_s)
-        if track.last_s is None or measured_s >= track.last_s:
-            track.last_s = measured_s
-            _remember(track, reading)
+            if gap.silence.battery_meanwhile:
+                self._note_battery(room, gap)
+        track.remember(reading, measured_s)
+
+    def start_over(self) -> None:
+        """Our own clock was stepped: last words of before compare with nothing any more."""
+        for track in self._tracks.values():
+            track.last_s = None
+            track.on_battery = track.runtime = track.slept = _NEVER
 
     def review(
         self, presences: Mapping[str, Mapping[str, Presence]], now: float, *, is_blind: bool, cloned: Iterable[str] = ()
@@ -152,7 +202,6 @@ class Outages:
             if agents:
                 track = self._tracks.setdefault(room, _Track())
                 self._follow(room, track, agents, now, is_cloned=room in cloned)
-        self._gather_silent()
         return list(self._changed(now))
 
     def _follow(self, room: str, track: _Track, agents: Mapping[str, Presence], now: float, *, is_cloned: bool) -> None:
@@ -170,15 +219,17 @@ class Outages:
                 if since_s <= gap.silence.until_s + self._short_s:
                     return  # a word in passing, such as the broker's last one: still the same silence
                 gap.is_settled = True
+            on_battery, runtime_s = track.last_words(since_s)
             silence = Silence(
                 since_s=since_s,
                 goodbye=last.reason if last.state == "offline" else "",
-                was_blind=self._blind[0] - _TOGETHER_S <= since_s <= self._blind[1],
+                blind_until_s=self._blind[1] if self._blind[0] - _TOGETHER_S <= since_s <= self._blind[1] else None,
                 is_cloned=is_cloned,
-                on_battery=track.on_battery,
-                runtime_s=track.runtime_s,
+                on_battery=on_battery,
+                runtime_s=runtime_s,
             )
             track.gap = _Gap(silence, room)
+            self._note_silence(room, track.gap)
 
     def _changed(self, now: float) -> Iterator[Outage]:
         for room, track in self._tracks.items():
@@ -191,6 +242,7 @@ class Outages:
                     track.gap = None
                 continue
             if until_s is not None and until_s - gap.silence.since_s <= self._short_s:
+                self._forget_silence(room, gap)
                 track.gap = None
                 continue
             if until_s is not None and _has_told_all(gap, until_s, now):
@@ -210,18 +262,34 @@ class Outages:
         )
         return Outage(room=room, silence=gap.silence, explanation=explain(gap.silence), is_settled=gap.is_settled)
 
-    def _gather_silent(self) -> None:
-        """When rooms fell silent without a goodbye, by district and by province."""
-        self._silent_s.clear()
-        self._on_battery_s.clear()
-        for room, track in self._tracks.items():
-            if track.gap is None or track.gap.silence.goodbye:
-                continue
-            silence, place = track.gap.silence, self._places.get(room, ())
-            for where in {place[:1], place[:2]}:
-                bisect.insort(self._silent_s[where], silence.since_s)
-            if silence.on_battery or silence.battery_meanwhile:
-                bisect.insort(self._on_battery_s[place[:2]], silence.since_s)
+    def _note_silence(self, room: str, gap: _Gap) -> None:
+        """When rooms fell silent without a goodbye, by district and by province; kept for a day, whatever follows."""
+        if gap.silence.goodbye:
+            return
+        place = self._places.get(room, ())
+        for where in {place[:1], place[:2]}:
+            times_s = self._silent_s[where]
+            bisect.insort(times_s, gap.silence.since_s)
+            del times_s[: bisect.bisect_left(times_s, gap.silence.since_s - _REMEMBERED_S)]
+        if gap.silence.on_battery or gap.silence.battery_meanwhile:
+            self._note_battery(room, gap)
+
+    def _note_battery(self, room: str, gap: _Gap) -> None:
+        if gap.is_on_battery or gap.silence.goodbye:
+            return
+        gap.is_on_battery = True
+        times_s = self._on_battery_s[self._places.get(room, ())[:2]]
+        bisect.insort(times_s, gap.silence.since_s)
+        del times_s[: bisect.bisect_left(times_s, gap.silence.since_s - _REMEMBERED_S)]
+
+    def _forget_silence(self, room: str, gap: _Gap) -> None:
+        """It was a hiccup."""
+        place, since_s = self._places.get(room, ()), gap.silence.since_s
+        lists = [self._silent_s[where] for where in {place[:1], place[:2]}]
+        for times_s in (*lists, self._on_battery_s[place[:2]] if gap.is_on_battery else []):
+            at = bisect.bisect_left(times_s, since_s)
+            if at < len(times_s) and times_s[at] == since_s:
+                del times_s[at]
 
     def _count_neighbours(self, room: str, gap: _Gap) -> None:
         """Rooms of the same district are near, the others of the province far; this one counts among the near."""
@@ -248,16 +316,6 @@ def _has_told_all(gap: _Gap, until_s: float, now: float) -> bool:
     if now - until_s >= _LISTEN_MAX_S:
         return True
     return now - until_s >= _LISTEN_S and now - gap.told_s >= _QUIET_S
-
-
-def _remember(track: _Track, reading: Reading) -> None:
-    """What a room that falls silent now will have said last."""
-    values = reading.values
-    if reading.probe == "power" and "on_battery_bool" in values:
-        track.on_battery = bool(values["on_battery_bool"])
-        track.runtime_s = values.get("battery_runtime_s")
-    if reading.probe == "boot" and "slept_s" in values:
-        track.slept_s = values["slept_s"]
 
 
 def _meanwhile(gap: _Gap, reading: Reading, measured_s: float, profile: Profile) -> None:
@@ -311,8 +369,10 @@ def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -
     is_of_new_boot = began_s > gap.silence.since_s - _CLOSE_S
     if is_of_new_boot and gap.silence.stop is None and (code := values.get("previous_stop_code")) in _STOPS:
         gap.change(stop=_STOPS[int(code)])
-    if not is_of_new_boot and gap.silence.slept_s is None and "slept_s" in values:
-        gap.change(slept_s=max(0.0, values["slept_s"] - (track.slept_s or 0.0)))
+    before = track.slept  # without a word from before nobody knows when it slept
+    is_asked = not is_of_new_boot and gap.silence.slept_s is None and "slept_s" in values
+    if is_asked and before.value is not None and before.at_s <= gap.silence.since_s:
+        gap.change(slept_s=max(0.0, values["slept_s"] - before.value))
 
 
 _RUNGS: Final = {rung.value: rung for rung in Rung}

@@ -258,6 +258,7 @@ class Watch:
             watched.trails.clear()
             watched.levels.clear()
         self._heard = {agent: Heard(heard.room, now) for agent, heard in self._heard.items()}
+        self.outages.start_over()
 
     def review(self, now: float, *, doubt: Doubt = SURE) -> Review:
         """Judge every room. While in doubt we could not tell a silent room from our own deafness: nobody is alerted."""

@@ -23,7 +23,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     collector_s: Annotated[float, msgspec.Meta(ge=0, le=1e11)]
 
 
-Goodbye = Literal["service_stop", "shutdown", "suspend", "update", "on_battery_low"]
+Goodbye = Literal["service_stop", "shutdown", "suspend", "update", "on_battery_low", "budget_spent"]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

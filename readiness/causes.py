@@ -37,6 +37,7 @@ class Cause(enum.StrEnum):
     DNS = "DNS"
     CAPTIVE_PORTAL = "CAPTIVE_PORTAL"
     UNKNOWN = "UNKNOWN"
+    BUDGET_SPENT = "BUDGET_SPENT"  # the plan's bytes for the day
 
     @property
     def number(self) -> int:
@@ -109,7 +110,8 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float
     until_s: float | None = None
     goodbye: str = ""
-    was_blind: bool = False
+    blind_until_s: float | None = None
+    """Until when we ourselves could not see, if we could not when it began."""
     is_cloned: bool = False
     on_battery: bool | None = None
     runtime_s: float | None = None
@@ -164,6 +166,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 _CLOSE_S: Final = 90.0
 """Two times that come from different ends of the line may differ by so much and mean the same: a tick and a half."""
+_BACK_S: Final = 600.0
+"""So soon after we could see again a room that was only hidden from us is heard."""
 _SLEPT_SHARE: Final = 0.5
 _MEASURED_MIN_COUNT: Final = 2
 _NEARLY_SHARE: Final = 0.5
@@ -196,6 +200,7 @@ _GOODBYES: Final = {
     "update": Cause.MAINTENANCE,
     "service_stop": Cause.MAINTENANCE,
     "on_battery_low": Cause.UPS_EMPTY,
+    "budget_spent": Cause.BUDGET_SPENT,
 }
 
 
@@ -222,11 +227,14 @@ def _ours(silence: Silence) -> Explanation | None:
     ran_on = silence.until_s is not None and silence.is_new_boot is False and not silence.goodbye
     if not ran_on or silence.failed_rung or (silence.slept_s or 0.0) > _CLOSE_S:
         return None
-    if silence.was_blind:
+    if silence.is_new_agent:
+        return None
+    if silence.blind_until_s is not None and (silence.until_s or 0.0) - silence.blind_until_s <= _BACK_S:
         return _by(silence, Cause.COLLECTOR, Witness.WE_WERE_BLIND, Witness.PC_RAN_ON)
     was_open = silence.rungs.get("", 0) * 2 > sum(silence.rungs.values())
-    everybody = silence.silent_near_count + silence.silent_far_count
-    if _is_measured(silence) and was_open and everybody >= _NEAR_MIN_COUNT:
+    silent_count = silence.silent_near_count + silence.silent_far_count
+    most = silent_count >= max(_NEAR_MIN_COUNT, _AREA_SHARE * (silence.near_count + silence.far_count))
+    if _is_measured(silence) and was_open and most:
         return _by(silence, Cause.COLLECTOR, Witness.INTERNET_WORKED, Witness.NEIGHBOURS_SILENT)
     return None
 

@@ -19,6 +19,7 @@ _GOODBYES: Final = {
     "suspend": Code.PC_ASLEEP,
     "update": Code.AGENT_UPDATING,
     "on_battery_low": Code.ROOM_SILENT_ON_BATTERY,
+    "budget_spent": Code.BUDGET_SILENT,
 }
 
 

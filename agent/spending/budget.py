@@ -45,7 +45,10 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Budget:
-    """One agent's bytes of one day. Times are Unix seconds, as true as the agent knows them."""
+    """One agent's bytes of one day. Times are Unix seconds by the collector's reckoning, None before it is known.
+
+    By the PC's own clock, which may fall back with each power cut, every start would be another day.
+    """
 
     def __init__(self, spent: Spent = Spent()) -> None:  # noqa: B008 - frozen
         self.spent = spent
@@ -53,20 +56,20 @@ class Budget:
         """None while no plan sets one: then nothing is given up, and all is counted."""
         self.zone: ZoneInfo | None = None
 
-    def count(self, use: Use, wire_bytes: int, now_s: float) -> None:
+    def count(self, use: Use, wire_bytes: int, now_s: float | None) -> None:
         """So many bytes have crossed the line."""
         self._turn_page(now_s)
         name = "telemetry_bytes" if use is Use.BACKLOG else f"{use}_bytes"
         self.spent = msgspec.structs.replace(self.spent, **{name: getattr(self.spent, name) + wire_bytes})
 
-    def allows(self, use: Use, now_s: float, *, cost_bytes: int = 0) -> bool:
+    def allows(self, use: Use, now_s: float | None, *, cost_bytes: int = 0) -> bool:
         """Whether something of about this cost may still be done today."""
         self._turn_page(now_s)
-        if self.limit_bytes is None:
-            return True
+        if self.limit_bytes is None or (now_s is None and use is Use.TELEMETRY):
+            return True  # an agent that said nothing would never learn that it is another day
         return self.spent.total_bytes + cost_bytes <= STOPS_AT[use] * self.limit_bytes
 
-    def used_ratio(self, now_s: float) -> float | None:
+    def used_ratio(self, now_s: float | None) -> float | None:
         """The share of the day's bytes that is gone; None without a limit."""
         self._turn_page(now_s)
         return None if not self.limit_bytes else self.spent.total_bytes / self.limit_bytes
@@ -77,8 +80,12 @@ class Budget:
         today = dt.datetime.fromtimestamp(now_s, zone).date()
         return dt.datetime.combine(today + dt.timedelta(days=1), dt.time(), zone).timestamp()
 
-    def _turn_page(self, now_s: float) -> None:
-        """A new day begins with nothing spent. One that lies before is a clock set right, and begins none."""
+    def _turn_page(self, now_s: float | None) -> None:
+        """A new day begins with nothing spent. One that lies before is a clock set right, and begins none; while
+        nobody knows the day (None) it is the same one still.
+        """
+        if now_s is None:
+            return
         day = dt.datetime.fromtimestamp(now_s, self.zone or dt.UTC).date().isoformat()
         if day > self.spent.day or _is_far(day, self.spent.day):
             self.spent = Spent(day=day)

@@ -16,13 +16,15 @@ from contract.reading import Reading
 
 log = logging.getLogger(__name__)
 
+CONNECTION_BYTES: Final = 6000
+"""What a connection's beginning takes with TLS and certificates, where the system does not tell."""
 _SAVE_EVERY_S: Final = 60.0
 
 
 class Traffic:
     """The day's bytes. The agent's loop calls all but `weighed` and `save`, which its disk's thread may.
 
-    `now_s` is Unix time, as true as the agent knows it.
+    `now_s` is the collector's time, None before it is known.
 
     What has been counted and not yet saved when the power fails is at most a minute's.
     """
@@ -41,7 +43,7 @@ class Traffic:
         """A new plan, a new limit; what is spent is spent."""
         self.budget.limit_bytes, self.budget.zone = plan.daily_bytes, plan.time_zone
 
-    def linked(self, wire: Wire, now_s: float) -> None:
+    def linked(self, wire: Wire, now_s: float | None) -> None:
         """What the connection to the broker has cost since the agent started; by weight where the system tells not."""
         with self._weighing:
             weighed_bytes, self._weighed_bytes = round(self._weighed_bytes), 0.0
@@ -55,7 +57,7 @@ class Traffic:
         with self._weighing:
             self._weighed_bytes += wire_bytes
 
-    def given_up(self, now_s: float) -> frozenset[Use]:
+    def given_up(self, now_s: float | None) -> frozenset[Use]:
         """What is not done any more today; a change is logged once."""
         given_up = frozenset(use for use in Use if not self.budget.allows(use, now_s))
         if given_up != self._given_up:
@@ -64,7 +66,7 @@ class Traffic:
             self._given_up = given_up
         return given_up
 
-    def completed(self, reading: Reading, now_s: float) -> Reading:
+    def completed(self, reading: Reading, now_s: float | None) -> Reading:
         """The reading of the traffic probe with what only the agent knows."""
         spent = self.budget.spent
         values: Values = {

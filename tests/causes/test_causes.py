@@ -105,6 +105,73 @@ def test_a_collector_that_could_not_see_blames_no_room() -> None:
     assert village.guesses == []
 
 
+def test_a_collector_that_restarts_after_all_was_told_still_knows_it() -> None:
+    village = Village(random.Random(0), 2)
+    village.run(600.0)
+    village.house.provider = False
+    village.run(900.0)
+    village.house.provider = True
+    village.run(60.0)
+    village.restart_collector()
+    village.run(1200.0)
+    assert [one.explanation.cause for one in village.settled] == [Cause.ISP]
+
+
+def test_a_night_asleep_before_anybody_asked_does_not_explain_a_broken_line() -> None:
+    village = Village(random.Random(0), 2)
+    village.house.slept_s = 30_000.0
+    village.house.tells_boot = False
+    village.run(600.0)
+    village.house.provider = False
+    village.run(900.0)
+    village.house.provider = village.house.tells_boot = True
+    village.run(1200.0)
+    assert village.final_answer is Cause.ISP
+
+
+def test_a_word_about_the_battery_of_days_ago_does_not_explain_a_silence() -> None:
+    village = Village(random.Random(0), 2)
+    village.run(300.0)
+    village.house.mains = False
+    village.run(60.0)
+    village.house.mains, village.house.has_ups = True, False  # the UPS is taken away
+    village.run(7200.0)
+    village.house.provider = False
+    village.run(600.0)
+    assert village.live_answer is Cause.UNKNOWN
+
+
+def test_neighbours_that_are_back_or_silent_again_were_silent_all_the_same() -> None:
+    village = Village(random.Random(3), AREA_COUNT + 1)
+    village.run(600.0)
+    for house in village.district[:AREA_COUNT]:
+        house.provider = False
+    village.run(900.0)
+    for house in village.district[1:AREA_COUNT]:
+        house.provider = True
+    village.run(2400.0)  # long settled
+    for house in village.district[1:AREA_COUNT]:
+        house.carrier = False  # and silent anew, for another reason
+    village.run(900.0)
+    village.house.provider = True
+    village.run(1200.0)
+    assert village.final_answer is Cause.AREA_LINE
+
+
+def test_a_room_that_used_up_its_bytes_says_so_and_blames_nobody() -> None:
+    village = Village(random.Random(0), AREA_COUNT + 1)
+    village.run(600.0)
+    for house in village.district[:5]:
+        village.say_goodbye(house, "budget_spent")
+        house.sends = False
+    village.run(1200.0)
+    assert village.live_answer is Cause.BUDGET_SPENT
+    for house in village.district[:5]:
+        house.sends = True
+    village.run(1200.0)
+    assert village.final_answer is Cause.BUDGET_SPENT
+
+
 def test_a_collector_that_restarts_meanwhile_explains_the_silence_all_the_same() -> None:
     village = Village(random.Random(0), 2)
     village.run(600.0)

@@ -36,6 +36,8 @@ class House:
     has_devices: bool = True
     has_link_probe: bool = True
     remembers_stop: bool = True
+    tells_boot: bool = True
+    sends: bool = True
     runtime_s: float = 1200.0
     network_on_ups: bool = True
 
@@ -136,7 +138,8 @@ class House:
         }  # fmt: skip
         if self.remembers_stop:
             boot["previous_stop_code"] = self.stop.value
-        yield Reading(probe="boot", target="pc", values=boot)
+        if self.tells_boot:
+            yield Reading(probe="boot", target="pc", values=boot)
         if self.has_ups:
             yield Reading(
                 probe="power", target="ups",
@@ -239,6 +242,8 @@ class Village:
         if house.measures:
             house.spool += [(self.now, reading) for reading in house.measure(self.now)]
         connected = house.measures and house.reaches and house.welcome and self.broker
+        if connected and not house.sends:
+            return
         if connected:
             house.unheard_s, house.is_online = None, True
             self.watch.hear(f"pc-{house.room}", "online", "", self.now)

@@ -68,6 +68,17 @@ def test_a_clock_set_back_a_day_gives_no_second_budget_and_one_that_was_years_ah
     assert (ahead.spent.day, ahead.spent.tests_bytes) == ("2026-11-24", 1)
 
 
+def test_restarts_with_a_dead_clock_are_one_day_until_the_collector_says_which() -> None:
+    made = Budget(Spent(day="2026-11-24", tests_bytes=900))
+    made.limit_bytes, made.zone = 1000, VIETNAM
+    made.count(Use.TELEMETRY, 200, None)
+    assert not made.allows(Use.TESTS, None)
+    assert made.spent.total_bytes == 1100
+    assert made.allows(Use.TELEMETRY, None), "else it would never learn that it is another day"
+    assert not made.allows(Use.TELEMETRY, NOON_S)
+    assert made.allows(Use.TELEMETRY, NOON_S + DAY_S)
+
+
 @given(st.lists(st.tuples(st.sampled_from(Use), st.integers(0, 300)), max_size=40))
 def test_who_asks_before_spending_never_goes_beyond_the_day(wishes: list[tuple[Use, int]]) -> None:
     made = budget()
