@@ -176,13 +176,10 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
         if not is_loopback(self.agents.host) and not self.agents.tls:
             yield Problem("agents.host", "settings.needs_tls", {"address": self.agents.host})
         if self.plans is not None:
-            yield from look_for(self.plans, "plans", is_folder=True)
-        if (
-            self.plans is not None
-            and self.secrets is not None
-            and self.plans.resolve() == self.secrets.resolve().parent
-        ):
-            yield Problem("secrets", "settings.secrets_among_plans", {"folder": self.plans})
+            missing = list(look_for(self.plans, "plans", is_folder=True))
+            yield from missing
+            if self.secrets is not None and not missing and self.plans.samefile(self.secrets.parent):
+                yield Problem("secrets", "settings.secrets_among_plans", {"folder": self.plans})
         if self.profiles is not None:
             yield from look_for(self.profiles, "profiles")
 

@@ -1,4 +1,4 @@
-"""The settings of both programs, and the files of plans and profiles beside them: read, or a SettingsError."""
+"""The settings of both programs, and the files of plans, profiles and secrets beside them: read, or a SettingsError."""
 
 import atexit
 import shutil
@@ -11,6 +11,7 @@ import agent.settings
 import collector.plans
 import collector.settings
 import deploy
+from contract.secret import read_secrets
 from contract.settings import SettingsError
 from readiness.profile import default_profiles
 from tests.fuzz.text import to_toml
@@ -31,7 +32,10 @@ AGENT: Final[dict[str, object]] = {
 PLAN: Final[dict[str, object]] = {
     "tick_s": "60s",
     "profile": "zoom-720p",
-    "probe": [{"name": "ping", "target": "gateway", "every_s": "2m", "address": "192.168.1.1"}],
+    "probe": [
+        {"name": "ping", "target": "gateway", "every_s": "2m", "address": "192.168.1.1"},
+        {"name": "device", "target": "codec", "address": "192.168.1.2", "password": {"secret": "codec"}},
+    ],
 }
 
 
@@ -47,7 +51,13 @@ FOUND: Final = (
 def inputs() -> list[bytes]:
     """The first letter says which program reads the rest."""
     compose = (Path(deploy.__file__).parent / "compose" / "collector.toml").read_bytes()
-    good = [b"a" + to_toml(AGENT), b"c" + compose, b"c[alerts]\nhold_off_s = 2\n", b"p" + to_toml(PLAN)]
+    good = [
+        b"a" + to_toml(AGENT),
+        b"c" + compose,
+        b"c[alerts]\nhold_off_s = 2\n",
+        b"p" + to_toml(PLAN),
+        b's"codec" = "x"\n',
+    ]
     return [*good, *FOUND]
 
 
@@ -69,6 +79,7 @@ _READERS: Final[dict[bytes, Callable[[Path], object]]] = {
     b"a": agent.settings.load_settings,
     b"c": collector.settings.load_settings,
     b"p": lambda path: collector.plans.read_plan_file(path, _PROFILES),
+    b"s": read_secrets,
 }
 _folders: Final[list[Path]] = []
 
