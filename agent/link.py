@@ -51,20 +51,27 @@ _LONGEST_REFUSED_S: Final = 600.0
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the broker is, and how the agent shows who it is (`token`, for brokers without client certificates)."""
+    """Where the broker is, and how the agent shows who it is."""
 
     host: Annotated[str, msgspec.Meta(min_length=1)]
+    """Its name or address."""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8883
+    """Its port."""
     tls: bool = True
+    """Whether it is spoken to by TLS; there is no other way beyond this machine."""
     token: str = ""
+    """Shows who the agent is, at a broker without client certificates."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """The agent's certificate and key, and the CA that the broker must be of, as PEM text."""
 
     ca: str
+    """The CA that the broker must be of (PEM)."""
     certificate: str = ""
+    """The agent's certificate (PEM), with `key`."""
     key: str = ""
+    """Its private key (PEM)."""
 
 
 class Connected(NamedTuple):

@@ -19,7 +19,9 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How much the PC's disk may hold of what was not yet delivered."""
 
     max_bytes: Annotated[Size, msgspec.Meta(ge=1 << 20, le=8 << 30)] = 64 << 20
+    """The most that lies on disk; beyond it the oldest is given up."""
     max_age_s: Annotated[Seconds, msgspec.Meta(ge=3600, le=400 * 86400)] = 45 * 86400.0
+    """How long it is kept."""
 
     @property
     def limits(self) -> SpoolLimits:
@@ -28,19 +30,26 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `sansang-collector agents add` writes for a PC. `plan` names a plan of the PC's own, used until the
-    collector sends one; `data_dir` holds spool and cached plan; `secrets` names the file with the passwords of devices
-    that the collector does not send, `secrets.toml` beside this one unless told otherwise.
-    """
+    """What `sansang-collector agents add` writes for a PC."""
 
     agent: Id
+    """Its name in the registry."""
     broker: Broker
+    """Where the broker is."""
     language: Language = "vi"
+    """Of the sentences that commands print."""
     identity: Identity | None = None
+    """Its certificates."""
     data_dir: Path | None = None
+    """Where spool and plan are kept; without it `/var/lib/sansang-agent`, or `%PROGRAMDATA%\\SanSang`."""
     plan: Path | None = None
+    """A plan of the PC's own, used until the collector sends one."""
     secrets: Path | None = None
+    """File with the passwords of devices that the collector does not send; without it `secrets.toml` beside this
+    file.
+    """
     spool: SpoolSettings = SpoolSettings()
+    """How much the disk may hold."""
 
     def doubts(self) -> Iterator[Problem]:
         """Checks across fields: TLS with a CA of our own, or loopback."""

@@ -184,7 +184,10 @@ def run_reflector(arguments: argparse.Namespace) -> int:
     secret = load_secret(secret_path(settings.reflector, settings.folder))
     if arguments.key_of is not None:
         if not names.is_id(arguments.key_of):
-            print(f"--key-of {arguments.key_of}: expected {names.ID_RULE}", file=sys.stderr)
+            language = _language(arguments)
+            rule = say(names.ID_RULE, language)
+            said = say("settings.expected", language, expected=rule, got=repr(arguments.key_of))
+            print(f"--key-of: {said}", file=sys.stderr)
             return 2
         print(derive_key(secret, arguments.key_of).hex())
         return 0

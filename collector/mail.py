@@ -43,26 +43,36 @@ _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-
 
 
 class MailSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How letters leave: not at all, as .eml files in a folder, or through a mail relay.
-
-    `sender` is an address, or `Name <address>`. `bounces_to` is whom mail servers tell, later, of a letter that they
-    could not deliver after all (the envelope's sender, Return-Path); without it the sender. `helo` is the name that we
-    greet the relay with; without it the machine's own. `ca` is a file of certificates to trust in place of the
-    system's, for a relay of one's own. `timeout_s` is how long the relay may be silent.
-    """
+    """How letters leave: not at all, as .eml files in a folder, or through a mail relay."""
 
     mode: Literal["none", "smtp", "folder"] = "none"
+    """Letters leave not at all, as .eml files in `folder`, or through a relay (`smtp`)."""
     sender: str = DEFAULT_SENDER
+    """From whom: an address, or `Name <address>`. Needed for `smtp`."""
     bounces_to: str = ""
+    """Whom mail servers tell, later, of a letter that they could not deliver after all (the envelope's sender);
+    without it the sender.
+    """
     folder: Path | None = None
+    """Where .eml files are written."""
     host: str = ""
+    """The relay."""
     port: Port = 587
+    """Its port: 587 with `starttls`, usually 465 with `tls`, 25 with `none`."""
     security: Literal["starttls", "tls", "none"] = "starttls"
+    """`starttls`: TLS after the greeting; `tls`: from the first byte; `none`: no TLS, and then no password beyond
+    this machine.
+    """
     user: str = ""
+    """Name to log in by, with `password_file`."""
     password_file: SecretFile | None = None
+    """File with its password."""
     ca: Path | None = None
+    """Certificates to trust in place of the system's, for a relay of one's own."""
     helo: str = ""
+    """The name that we greet the relay with; without it the machine's own."""
     timeout_s: Annotated[Seconds, msgspec.Meta(ge=1, le=600)] = 60.0
+    """How long the relay may be silent."""
 
     def doubts(self) -> Iterator[Problem]:
         """What each mode needs; and no password in the clear over a network."""

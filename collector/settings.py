@@ -24,14 +24,23 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     mode: Literal["embedded", "mqtt"] = "embedded"
+    """`embedded` in this program, or `mqtt` for one that runs by itself."""
     host: str = "127.0.0.1"
+    """Where it listens, or where it is. Beyond loopback only with `tls`."""
     port: PortOrAny = 1883
+    """Its port; 0 lets the system choose one for the embedded broker."""
     tls: bool = False
+    """Whether it is spoken to by TLS."""
     user: str = "collector"
+    """The name that the collector gives at a broker of its own."""
     password_file: SecretFile | None = None
+    """File with the password of `user`."""
     ca: Path | None = None
+    """Certificates that the broker must be of; needed for `mqtt` with `tls`."""
     certificate: Path | None = None
+    """The collector's own certificate for the broker, with `key`."""
     key: SecretFile | None = None
+    """Its private key."""
 
     def doubts(self) -> Iterator[Problem]:
         """Open beyond this machine only with TLS."""
@@ -52,18 +61,22 @@ class AgentsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `agents add` writes into the small file of a PC: how the broker is reached from out there."""
 
     host: str = "127.0.0.1"
+    """The broker's name or address as PCs reach it."""
     port: Port = 1883
+    """The port as PCs reach it."""
     tls: bool = False
+    """Whether PCs speak TLS; there is no other way beyond this machine."""
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the pages are; `base_url` is how people reach them, for the links in mails: this machine's own address
-    unless told otherwise. Pages ask nobody's name: open them beyond this machine only behind a proxy that does.
-    """
+    """Where the pages are."""
 
     host: str = "127.0.0.1"
+    """Where the pages listen. They ask nobody's name: beyond this machine only behind a proxy that does."""
     port: PortOrAny = 8080
+    """Their port; 0 lets the system choose one."""
     base_url: str = ""
+    """How people reach the pages, for the links in mails; without it `http://host:port`."""
 
     @property
     def links_url(self) -> str:
@@ -75,11 +88,17 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where time series go: SQLite beside the journal, or a server that speaks the InfluxDB v2 write API."""
 
     kind: Literal["sqlite", "influx"] = "sqlite"
+    """`sqlite` beside the journal, or `influx`: VictoriaMetrics or InfluxDB 2, by its v2 write API."""
     url: str = ""
+    """Where that server is."""
     org: str = ""
+    """Its organisation (InfluxDB 2)."""
     bucket: str = "sansang"
+    """Its bucket (InfluxDB 2)."""
     token_file: SecretFile | None = None
+    """File with its token."""
     raw_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 30
+    """How many days SQLite keeps every reading; of older ones it keeps a row for each hour."""
 
     def doubts(self) -> Iterator[Problem]:
         """A server needs an address."""
@@ -88,25 +107,31 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """When people are told. `grace_s` is how long after its own start, or after the broker came back, the collector
-    believes nobody to be lost; `silent_after_s` how long an agent may say nothing before it counts as lost.
-    """
+    """When people are told."""
 
     hold_off_s: Annotated[Seconds, msgspec.Meta(ge=0, le=86400)] = 300.0
+    """How long a problem lasts before anybody is told."""
     clear_after_s: Annotated[Seconds, msgspec.Meta(ge=0, le=86400)] = 180.0
+    """How long a room is well before the problem counts as over."""
     reminder_s: Annotated[Seconds, msgspec.Meta(ge=60, le=30 * 86400)] = 86400.0
+    """After how long without news a reminder is sent."""
     grace_s: Annotated[Seconds, msgspec.Meta(ge=0, le=86400)] = 120.0
+    """How long after its own start, or after the broker came back, the collector believes nobody to be lost."""
     silent_after_s: Annotated[Seconds, msgspec.Meta(ge=2, le=86400)] = 180.0
+    """How long an agent may say nothing before it counts as lost; at least some ticks of its plan."""
     review_every_s: Annotated[Seconds, msgspec.Meta(ge=0.2, le=300)] = 5.0
+    """How often all rooms are judged."""
 
 
 class OperatorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Who operates the collector: they are told when it cannot do its work, and every day at `daily_at`, Vietnam time,
-    that it does, which proves that mail leaves. `mail` holds addresses, or `Name <address>`.
+    """Who operates the collector: they are told when it cannot do its work, and every day that it does, which proves
+    that mail leaves.
     """
 
     mail: tuple[str, ...] = ()
+    """Their addresses, or `Name <address>`."""
     daily_at: str = "06:30"
+    """When the daily mail comes, Vietnam time."""
 
     def doubts(self) -> Iterator[Problem]:
         """Addresses, and a time of day."""
@@ -134,30 +159,46 @@ class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     enabled: bool = False
+    """Whether the collector answers test packets."""
     host: str = "0.0.0.0"  # noqa: S104 - agents are everywhere; only signed packets are answered
+    """Where it listens: everywhere, since only signed packets are answered."""
     port: PortOrAny = 862
+    """Its UDP port. One below 1024 needs rights that the unit of the collector does not hold."""
     secret_file: SecretFile | None = None
+    """The secret of which all keys are made; without it one in `data_dir`, made when a plan first needs it."""
     ssids: tuple[Ssid, ...] = ()
+    """Session ids of equipment that may speak unsigned."""
     packets_per_s: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 20_000.0
+    """The most packets answered, of all sources together."""
     packets_per_s_per_source: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 5000.0
+    """The most answered of one source."""
     streams_at_once: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
+    """The most streams sent at one time."""
     stream_most_bps: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 20e6
+    """The fastest stream sent."""
     stream_agent_bytes_per_day: Annotated[Size, msgspec.Meta(ge=0, le=1 << 40)] = 64 << 20
+    """The most streamed to one agent in a day."""
     stream_bytes_per_hour: Annotated[Size, msgspec.Meta(ge=0, le=1 << 50)] = 4 << 30
+    """The most streamed to all in an hour."""
 
 
 class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything. `plans` is a folder of plan files, `profiles` a file that replaces the built-in profiles, `secrets` a
-    file with the secrets that plans name.
-    """
+    """Everything."""
 
     data_dir: Path | None = None
+    """Where everything is kept; without it where systemd says, or `/var/lib/sansang-collector`."""
     language: Language = "vi"
+    """Of sentences, and of mails to operators."""
     database: str = ""
+    """SQLAlchemy URL of the registry, incidents and letters; without it SQLite in `data_dir`."""
     journal_max_bytes: Annotated[Size, msgspec.Meta(ge=64 << 20, le=1 << 40)] = 16 << 30
+    """How large the journal may grow. What every store has goes first; when nothing can go, agents keep the rest."""
     plans: Path | None = None
+    """Folder of plans: `default.toml`, and `<room>.toml` for a room that differs. It must be there."""
     secrets: SecretFile | None = None
+    """File with the passwords of devices that plans name."""
     profiles: Path | None = None
+    """File that replaces the built-in profiles of lessons."""
     broker: BrokerSettings = BrokerSettings()
     agents: AgentsSettings = AgentsSettings()
     web: WebSettings = WebSettings()

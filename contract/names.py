@@ -15,8 +15,10 @@ ROLES: Final = (
 )  # fmt: skip
 """What a target is to the room. A target's name begins with its role: `camera`, `camera-2`, `lesson-zoom`."""
 
-ID_RULE: Final = "3 to 32 characters of a-z, 0-9 and -, the first not -"
-TARGET_RULE: Final = "1 to 64 characters of a-z, 0-9, _ . : -, beginning with a letter or digit"
+ID_RULE: Final = "rule.id"
+TARGET_RULE: Final = "rule.target"
+PROBE_RULE: Final = "rule.probe"
+"""Catalogue codes of what such names must be."""
 
 
 def is_id(text: str) -> bool:

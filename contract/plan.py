@@ -57,7 +57,7 @@ class _WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _WrittenJob(msgspec.Struct, frozen=True, kw_only=True):
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{1,31}\Z", description="the name of a probe")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{1,31}\Z", description=names.PROBE_RULE)]
     every_s: Interval
     in_lessons: bool = False
 

@@ -17,7 +17,7 @@ import msgspec
 from contract.plan import Job
 from contract.settings import Phrase, Problem, SettingsError, look_at_secret, read_toml
 
-NAME_RULE: Final = "1 to 64 characters of a-z, 0-9, _ and -, the first no sign"
+NAME_RULE: Final = "rule.secret"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SECRET_SETTINGS: Final = frozenset({"community", "auth_key", "priv_key", "password", "key"})
 """Settings of probes that are secrets by what they are."""
@@ -69,7 +69,7 @@ def look_at_references(jobs: Iterable[Job]) -> Iterator[Problem]:
 
 
 def _misnamed(where: str, name: str) -> Problem:
-    expected = Phrase("expect.text_rule", {"rule": NAME_RULE})
+    expected = Phrase("expect.text_rule", {"rule": Phrase(NAME_RULE, {})})
     return Problem(where, "settings.expected", {"expected": expected, "got": repr(name[:64])})
 
 

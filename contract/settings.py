@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, g
 import msgspec
 
 from contract import names
-from contract.catalogue import Language, say
+from contract.catalogue import Language, knows, say
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ def look_for(path: Path, where: str, *, is_folder: bool = False) -> Iterator[Pro
         yield Problem(where, "settings.unreadable_path", {"path": path, "reason": error.strerror})
         return
     if not is_there:
-        yield Problem(where, "settings.no_file", {"path": path})
+        yield Problem(where, "settings.no_folder" if is_folder else "settings.no_file", {"path": path})
 
 
 def look_at_secret(path: Path, where: str) -> Iterator[Problem]:
@@ -309,7 +309,12 @@ def expectation(into: Any, marks: tuple[object, ...] = ()) -> Phrase:  # noqa: A
     if into is float:
         return Phrase("expect.number", {"bounds": _bounds(marks)})
     rule = next((meta.description for meta in _metas(marks) if meta.description), None)
-    return Phrase("expect.text_rule", {"rule": rule}) if rule else Phrase("expect.text", {})
+    return Phrase("expect.text_rule", {"rule": _said(rule)}) if rule else Phrase("expect.text", {})
+
+
+def _said(rule: str) -> Phrase | str:
+    """A rule by its catalogue code; what one probe alone demands stands in its own file, in English."""
+    return Phrase(rule, {}) if knows(rule) else rule
 
 
 def parse_written(raw: object, units: Mapping[str, float]) -> float | None:

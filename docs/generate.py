@@ -1,38 +1,51 @@
-"""Writes the documents that are made from code: docs/series.md, and a page for each probe in docs/probes/.
+"""Writes the documents made from code: docs/series.md, docs/settings.md, and a page for each probe in docs/probes/.
 
 `python3 dev.py docs` writes them; with `--check` it only says which are not current, and exits 1.
 """
 
+import ast
 import inspect
+import itertools
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
 from agent.probe import cost_of
 from agent.probes import load_probe, probe_class, probe_names
+from agent.settings import AgentSettings
 from collector.derived import DERIVED
 from collector.samples import OUTCOME
+from collector.settings import CollectorSettings
 from contract import names
 from contract.outcome import Outcome
-from contract.settings import expectation
+from contract.settings import Kind, expectation
 from contract.units import UNITS, unit_of
 
 DOCS: Final = Path(__file__).resolve().parent
 _MADE: Final = "<!-- Made by docs/generate.py from the code: change the code, then run `python3 dev.py docs`. -->"
 
 
+_WRITTEN: Final[dict[Kind, tuple[tuple[int, str], ...]]] = {
+    Kind.DURATION: ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")),
+    Kind.SIZE: ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"), (1, "B")),
+}
+"""How what has a unit is written in a file, the largest unit first."""
+
+
 def documents() -> Iterator[tuple[Path, str]]:
     """Every generated document: its path and what should be in it."""
     yield DOCS / "series.md", series()
+    yield DOCS / "settings.md", settings()
     yield DOCS / "probes" / "README.md", probe_list()
     for name in probe_names():
         yield DOCS / "probes" / f"{name}.md", probe_page(name)
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """A Markdown table."""
     yield "| " + " | ".join(head) + " |"
     yield "|" + "---|" * len(head)
@@ -126,6 +139,75 @@ def first_sentence(thing: type) -> str:
     return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
 
 
+def settings() -> str:
+    """docs/settings.md: every key of both programs' files."""
+    lines = [
+        "# Settings",
+        "",
+        _MADE,
+        "",
+        (
+            "Each program has one file of TOML. A relative path in it is taken from the file's own folder; a file with "
+            "a password must not be readable by other users of the machine. `check-config` names all that is wrong "
+            "together. What is measured stands in the [plan](protocol.md#plan), with the settings of the "
+            "[probes](probes/README.md)."
+        ),
+        "",
+        "## The collector: /etc/sansang/collector.toml",
+        "",
+        "All defaults without one.",
+        "",
+        *settings_tables(CollectorSettings, ""),
+        "## The agent: /etc/sansang/agent.toml",
+        "",
+        "`sansang-collector agents add` writes it; on Windows it lies in `%PROGRAMDATA%\\SanSang`.",
+        "",
+        *settings_tables(AgentSettings, ""),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def settings_tables(struct: type[msgspec.Struct], name: str) -> Iterator[str]:
+    """The keys of one table of a file, then those of the tables in it."""
+    hints = get_type_hints(struct, include_extras=True)
+    meanings = field_docs(struct)
+    fields = msgspec.structs.fields(struct)
+    below = {field.name: one for field in fields if (one := struct_of(hints[field.name])) is not None}
+    if name:
+        yield from (f"### [{name}]", "", first_sentence(struct), "")
+    rows = [
+        (
+            f"`{field.name}`",
+            expectation(hints[field.name]).say("en"),
+            "required" if field.required else shown(field.default, getattr(hints[field.name], "__metadata__", ())),
+            meanings[field.name],
+        )
+        for field in fields
+        if field.name not in below
+    ]
+    yield from table(("key", "expected", "default", "meaning"), rows)
+    for field_name, one in below.items():
+        yield from settings_tables(one, f"{name}.{field_name}" if name else field_name)
+
+
+def struct_of(hint: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - any annotation
+    """The table that an annotation stands for, if it does."""
+    arms = get_args(hint) or (hint,)
+    return next((arm for arm in arms if isinstance(arm, type) and issubclass(arm, msgspec.Struct)), None)
+
+
+def field_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """The text that stands under each field of a class."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(struct))).body[0]
+    assert isinstance(body, ast.ClassDef)  # noqa: S101 - for mypy: it is the source of a class
+    return {
+        field.target.id: " ".join(said.value.value.split())
+        for field, said in itertools.pairwise(body.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant) and isinstance(said.value.value, str)
+    }
+
+
 def probe_list() -> str:
     """docs/probes/README.md: the list of probes."""
     lines = ["# Probes", "", _MADE, "", "One file each in `agent/probes/`; the file's name is its name in a plan.", ""]
@@ -170,10 +252,14 @@ def probe_page(name: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def shown(default: object) -> str:
-    """A default as a reader would write it."""
+def shown(default: object, marks: tuple[object, ...] = ()) -> str:
+    """A default as a reader would write it; `marks` stand on its annotation."""
     if default is None or default in ((), "", {}):
         return "none"
+    for kind, units in _WRITTEN.items():
+        if kind in marks and isinstance(default, int | float):
+            size, ending = next((one, ending) for one, ending in units if default % one == 0)
+            return f'`"{default / size:g}{ending}"`'
     return f"`{toml(default)}`"
 
 
@@ -181,7 +267,9 @@ def toml(value: object) -> str:
     """A value as TOML."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml, value)) + "]"

@@ -305,7 +305,7 @@ BAD_COLLECTORS = {
         '[alerts]\nholdoff_s = "5m"\n',
         ["alerts.holdoff_s: no such key; did you mean hold_off_s?"],
     ),
-    "no such folder of plans": ('plans = "plans"\n', ["plans: there is no file …/plans"]),
+    "no such folder of plans": ('plans = "plans"\n', ["plans: there is no folder …/plans"]),
     "no such profiles": ('profiles = "profiles.toml"\n', ["profiles: there is no file …/profiles.toml"]),
     "problems in three tables": (
         '[web]\nport = -1\n[mail]\nmode = "post"\n[alerts]\ngrace_s = "soon"\n',
@@ -627,18 +627,29 @@ def test_an_example_in_a_document_loads(block: str, tmp_path: Path) -> None:
         load(path)
 
 
+def test_rules_and_missing_folders_are_told_in_the_readers_language(tmp_path: Path) -> None:
+    path = write(tmp_path, f'agent = "x"\n{LOOPBACK}')
+    said = sentences(refused(lambda: load_toml(path, AgentSettings)), path, "vi")
+    assert said == ["agent: cần một chuỗi: 3 đến 32 ký tự a-z, 0-9 và -, ký tự đầu không phải -, nhưng nhận được 'x'"]
+    path = write(tmp_path, 'plans = "plans"\n')
+    assert sentences(refused(lambda: load_toml(path, CollectorSettings)), path, "vi") == [
+        "plans: không có thư mục …/plans"
+    ]
+
+
 def _make_what_it_names(path: Path) -> None:
     """The files and folders that an example speaks of, as an operator would have made them."""
     while True:
         try:
             load_toml(path, CollectorSettings)
         except SettingsError as error:
-            missing = [Path(str(one.facts["path"])) for one in error.problems if one.code == "settings.no_file"]
+            missing = [one for one in error.problems if one.code in ("settings.no_file", "settings.no_folder")]
             if not missing:
                 return
-            for one in missing:
+            for problem in missing:
+                one = Path(str(problem.facts["path"]))
                 one.parent.mkdir(parents=True, exist_ok=True)
-                if one.name == "plans":
+                if problem.code == "settings.no_folder":
                     one.mkdir()
                 else:
                     one.write_text("secret", encoding="utf-8")
