@@ -42,6 +42,7 @@ GRAFANA_UNITS: Final = {
     "_w": "watt",
     "_celsius": "celsius",
     "_dbm": "dBm",
+    "_r": "none",
     "_mos": "none",
 }
 """What Grafana calls the units that a value's name may end in."""
