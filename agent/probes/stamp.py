@@ -26,9 +26,10 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """Sends a burst to a reflector and measures what comes back (RFC 8762, RFC 8972; loss RFC 2680, PDV RFC 5481).
 
     The collector writes `key` and `agent` into the plan that it sends, where they are absent, and `address` and `port`
-    of its own reflector. A reflector of another make needs a `key` and an `ssid` set at both ends, or neither. A target
-    that begins with `lesson` counts for the lesson, and then outranks its pings. A burst by the defaults takes 0.46 MB,
-    both ways together.
+    of its own reflector. By hand, a reflector of ours answers only with `--set agent=AGENT --set key=KEY`, the key as
+    `sansang-collector reflector --key-of AGENT` prints it. A reflector of another make needs a `key` and an `ssid` set
+    at both ends, or neither. A target that begins with `lesson` counts for the lesson, and then outranks its pings. A
+    burst by the defaults takes 0.46 MB, both ways together.
     """
 
     target: Target
