@@ -87,7 +87,9 @@ class Summary:
             f"{len(self.broken):,} broken promises",
             f"{shown['stored_count']:,} records stored, {shown['kept_count']:,} delivered",
             f"{shown['declared_count']:,} declared lost",
-            f"{shown['known_count']:,} times held to 2 s and what the quartz of a PC drifts while it has no line, "
-            f"the worst {self.worst_known_s:.2f} s off",
+            (
+                f"{shown['known_count']:,} times held to 2 s and what the quartz of a PC drifts while it has no line, "
+                f"the worst {self.worst_known_s:.2f} s off"
+            ),
             f"{shown['unsure_count']:,} marked as estimated",
         ]
