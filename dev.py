@@ -48,6 +48,7 @@ BENCH_PACKAGES = {
     "collectd-core": ("collectd", "a peer to compare with"),
     "zabbix-agent2": ("zabbix_agent2", "a peer to compare with"),
     "oping": ("oping", "brings the library that collectd's pings need"),
+    "snmp": ("snmpget", "a peer to compare with"),
     "snmpd": ("snmpd", "devices to ask"),
 }
 PROGRAM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/lib/nut")

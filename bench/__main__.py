@@ -14,7 +14,7 @@ from bench.machine import Circumstances, look_around
 from bench.page import Section, enter
 from bench.programs import MissingError
 
-NAMES: Final = ("wire", "agent", "collector", "ping")
+NAMES: Final = ("wire", "agent", "collector", "ping", "snmp")
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import agent, collector, ping, wire
+from bench import agent, collector, ping, snmp, wire
 from bench.figures import Row
 from tests.support.debian import find, require
 
@@ -51,6 +51,14 @@ def test_ping_loses_exactly_what_was_dropped() -> None:
     result = ping.measure(rounds=1, few=2, many=20, spacing_s=0.05)
     assert of(result.rows, "20 targets: lost, none dropped").ours == (0.0,)
     assert of(result.rows, "100 echoes, 10 dropped: lost").ours == (10.0,)
+
+
+def test_snmp_gets_every_object_that_it_asks_for() -> None:
+    if missing := [name for name in ("snmpd", "snmpget") if find(name) is None]:
+        pytest.skip(f"{', '.join(missing)} not installed: 'python3 dev.py bench' needs more than the tests do")
+    result = snmp.measure(rounds=1, cycles_count=2, idle_s=0.2)
+    assert result.notes == ("0 objects of ours were not answered.",)
+    assert all(cpu_ms > 0 for row in result.rows[:2] for cpu_ms in row.ours)
 
 
 def test_agent_does_the_same_job_as_its_peers(tmp_path: Path) -> None:
