@@ -1,4 +1,4 @@
-"""Our SNMP poller as a program: `python -m bench.polling CYCLES IDLE_S PORT ...` prints what it costs, idle time too."""
+"""Our SNMP poller as a program: `python -m bench.polling CYCLES IDLE_S PORT ...` prints what it costs, also idle."""
 
 import asyncio
 import sys
