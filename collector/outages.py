@@ -15,7 +15,7 @@ import msgspec
 from contract.names import role_of
 from contract.reading import Reading
 from contract.rung import Rung
-from readiness.causes import Explanation, Silence, Stop, explain
+from readiness.causes import Certainty, Explanation, Silence, Stop, explain
 from readiness.evidence import Evidence, Fate, any_of
 from readiness.ladder import BEYOND, climb
 from readiness.profile import Profile
@@ -260,7 +260,10 @@ class Outages:
             devices_count=len(gap.devices),
             restarted_count=sum(gap.devices.values()),
         )
-        return Outage(room=room, silence=gap.silence, explanation=explain(gap.silence), is_settled=gap.is_settled)
+        why = explain(gap.silence)
+        if not gap.is_settled and why.certainty is Certainty.CONFIRMED:
+            why = msgspec.structs.replace(why, certainty=Certainty.LIKELY)  # more may come, and tell otherwise
+        return Outage(room=room, silence=gap.silence, explanation=why, is_settled=gap.is_settled)
 
     def _note_silence(self, room: str, gap: _Gap) -> None:
         """When rooms fell silent without a goodbye, by district and by province; kept for a day, whatever follows."""

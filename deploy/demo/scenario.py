@@ -51,6 +51,16 @@ class RoomScript:
         mine = [one for one in events if one.room == self._room and one.from_s <= within_s < one.to_s]
         return {one.kind: within_s - one.from_s for one in mine}
 
+    def uptime_s(self, elapsed_s: float) -> float:
+        """Since the PC's last start; before the story it had run for a good hour."""
+        period, within_s = divmod(elapsed_s, PERIOD_S)
+        for earlier in range(int(period) + 1):
+            now_s = within_s + earlier * PERIOD_S
+            for one in events_of(self._rooms_count, int(period) - earlier):
+                if one.kind == "pc_dies" and one.room == self._room and one.to_s <= now_s:
+                    return now_s - one.to_s
+        return 4000.0 + elapsed_s
+
     def answer(self, probe: str, target: str, elapsed_s: float) -> Values:
         """What the probe would bring. Raises ProbeFailed where it would fail."""
         chance = random.Random(f"{self._room} {probe} {target} {elapsed_s:.0f}")  # noqa: S311 - a story, no secret
@@ -75,7 +85,7 @@ class RoomScript:
             case "host":
                 return {"cpu_ratio": chance.uniform(0.1, 0.3), "memory_free_ratio": 0.55,
                         "memory_free_bytes": 4_400_000_000, "disk_free_ratio": 0.62,
-                        "disk_free_bytes": 148_000_000_000, "uptime_s": 4000.0 + elapsed_s,
+                        "disk_free_bytes": 148_000_000_000, "uptime_s": self.uptime_s(elapsed_s),
                         "nic_up_bool": 1, "nic_speed_bps": 1e9, "nic_full_duplex_bool": 1}  # fmt: skip
             case "power":
                 return _power(troubles.get("power_cut"), chance)

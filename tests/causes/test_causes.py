@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from contract.catalogue import knows
-from readiness.causes import Cause, Stop, Witness
+from readiness.causes import Cause, Certainty, Stop, Witness
 from tests.causes.page import Answers, page
 from tests.causes.scripts import AREA_COUNT, SCRIPTS, Script
 from tests.causes.village import House, Village
@@ -170,6 +170,22 @@ def test_a_room_that_used_up_its_bytes_says_so_and_blames_nobody() -> None:
         house.sends = True
     village.run(1200.0)
     assert village.final_answer is Cause.BUDGET_SPENT
+
+
+def test_nothing_is_confirmed_before_the_room_has_told_all_that_it_kept() -> None:
+    village = Village(random.Random(0), 2)
+    village.run(600.0)
+    village.house.provider = False
+    village.run(900.0)
+    village.house.provider = True
+    village.run(90.0)
+    shown = village.watch.outages.of(village.house.room)
+    assert shown is not None
+    assert (shown.is_settled, shown.explanation.cause, shown.explanation.certainty) == (
+        False, Cause.ISP, Certainty.LIKELY,
+    )  # fmt: skip
+    village.run(1200.0)
+    assert village.settled[-1].explanation.certainty is Certainty.CONFIRMED
 
 
 def test_a_collector_that_restarts_meanwhile_explains_the_silence_all_the_same() -> None:
