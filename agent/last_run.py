@@ -4,7 +4,7 @@ import itertools
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element, ParseError
@@ -31,6 +31,8 @@ _WTMP: Final = (Path("/var/log/wtmp.1"), Path("/var/log/wtmp"))
 """Older first; logrotate begins a new one each month."""
 _PSTORES: Final = (Path("/sys/fs/pstore"), Path("/var/lib/systemd/pstore"))
 """Where the kernel's last words are, if it had any (pstore), and where systemd puts them at the next boot."""
+_REBOOTS_WITHIN_S: Final = 300.0
+"""So long after a crash the PC is up again, if it starts by itself."""
 _EVENTS_S: Final = 10.0
 _EVENTS_MAX_COUNT: Final = 100
 _WATCHED: Final = (41, 1074, 6005, 6006, 6008)
@@ -71,13 +73,13 @@ def read_wtmp(content: bytes) -> Iterator[Login]:
 
 
 def stop_in_wtmp(logins: list[Login]) -> tuple[int, int] | None:
-    """(how the run before the last boot ended, when that run began); None when the records do not reach so far back."""
+    """(how the run before the last boot ended, when that boot was); None when the records do not reach so far back."""
     boots = [place for place, one in enumerate(logins) if one.kind == _BOOT and one.user == "reboot"]
     if len(boots) < 2:  # noqa: PLR2004 - this boot and the one before
         return None
     before, last = boots[-2:]
     orderly = any(one.kind == _RUN_LEVEL and one.user == "shutdown" for one in logins[before:last])
-    return (SHUT_DOWN if orderly else CUT), logins[before].wall_s
+    return (SHUT_DOWN if orderly else CUT), logins[last].wall_s
 
 
 def _stop_on_linux() -> int | None:
@@ -90,14 +92,18 @@ def _stop_on_linux() -> int | None:
     found = stop_in_wtmp(logins)
     if found is None:
         return None
-    stop, began_s = found
-    return CRASHED if stop == CUT and _kernel_had_last_words(began_s) else stop
+    stop, booted_s = found
+    return CRASHED if stop == CUT and kernel_had_last_words(_PSTORES, booted_s) else stop
 
 
-def _kernel_had_last_words(since_wall_s: float) -> bool:
-    for folder in _PSTORES:
+def kernel_had_last_words(folders: Iterable[Path], booted_wall_s: float) -> bool:
+    """Whether the kernel's last words were written, or filed away, around a boot: those of an earlier crash were filed
+    at the boot that followed it.
+    """
+    since_s = booted_wall_s - _REBOOTS_WITHIN_S
+    for folder in folders:
         try:
-            if any(path.stat().st_mtime >= since_wall_s for path in folder.rglob("dmesg-*")):
+            if any(path.stat().st_mtime >= since_s for path in folder.rglob("dmesg-*")):
                 return True
         except OSError:
             continue
@@ -146,15 +152,15 @@ def stop_in_events(events: list[Event]) -> int | None:
             return HELD if _number(one.data.get("PowerButtonTimestamp")) else CUT
     if any(one.number == 6008 for one in told):  # noqa: PLR2004 - as above
         return CUT
+    ended_in_order = False
     for one in events[start + 1 :]:
-        if one.number == 6005:  # noqa: PLR2004 - the start before: nothing was written of its end
-            return None
+        if one.number == 6005:  # noqa: PLR2004 - the start before: what is older tells of other runs
+            break
         if one.number == 1074:  # noqa: PLR2004 - as above
             by = (one.data.get("param1") or one.data.get("0", "")).lower()
             return UPDATED if any(name in by for name in _INSTALLERS) else SHUT_DOWN
-        if one.number == 6006 and not any(later.number == 1074 for later in events[start + 1 :]):  # noqa: PLR2004 - as above
-            return SHUT_DOWN
-    return None
+        ended_in_order = ended_in_order or one.number == 6006  # noqa: PLR2004 - as above
+    return SHUT_DOWN if ended_in_order else None
 
 
 def _number(text: str | None) -> int:

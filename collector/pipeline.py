@@ -716,7 +716,7 @@ class Waiting:
         group: list[Arrival] = []
         try:
             self._sort(self._arrivals.get(timeout=0.0 if self._backlog else wait_s), group)
-            while len(group) < _GROUP_MAX_COUNT and len(self._backlog) < _BACKLOG_MAX_COUNT:
+            while len(group) < _GROUP_MAX_COUNT:
                 self._sort(self._arrivals.get_nowait(), group)
         except queue.Empty:
             pass
@@ -729,7 +729,9 @@ class Waiting:
     def _sort(self, arrival: Arrival, group: list[Arrival]) -> None:
         if isinstance(arrival, BatchArrival):
             if not _is_live(arrival.batch):
-                self._backlog.append(arrival)
+                # Beyond this it is passed over: unacknowledged, it comes again, and meanwhile what is live is found.
+                if len(self._backlog) < _BACKLOG_MAX_COUNT:
+                    self._backlog.append(arrival)
                 return
             self._let_out(group, arrival.agent, but_of=arrival.batch.now.boot)
         elif isinstance(arrival, StateArrival):

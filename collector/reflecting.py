@@ -143,13 +143,13 @@ class Session:
             self._seen = (self._seen << min(seq - self._top, _WINDOW) | 1) & (1 << _WINDOW) - 1
             self._top = seq
         else:
-            bit = 1 << self._top - seq
-            if self._top - seq >= _WINDOW or self._seen & bit:
-                if sent_ns <= self._newest_ns:
-                    return False
-                self._top, self._seen, self.count = seq, 1, 0
+            behind_count = self._top - seq  # up to 2**32: looked at before anything is shifted so far
+            if behind_count < _WINDOW and not self._seen >> behind_count & 1:
+                self._seen |= 1 << behind_count
+            elif sent_ns <= self._newest_ns:
+                return False
             else:
-                self._seen |= bit
+                self._top, self._seen, self.count = seq, 1, 0
         self._newest_ns = max(self._newest_ns, sent_ns)
         return True
 

@@ -1,8 +1,21 @@
+import os
 import struct
+from pathlib import Path
 
 import pytest
 
-from agent.last_run import CRASHED, CUT, HELD, SHUT_DOWN, UPDATED, read_events, read_wtmp, stop_in_events, stop_in_wtmp
+from agent.last_run import (
+    CRASHED,
+    CUT,
+    HELD,
+    SHUT_DOWN,
+    UPDATED,
+    kernel_had_last_words,
+    read_events,
+    read_wtmp,
+    stop_in_events,
+    stop_in_wtmp,
+)
 
 BOOT, RUN_LEVEL, USER = 2, 1, 7
 
@@ -30,10 +43,10 @@ def event(number: int, **data: object) -> str:
     ("logins", "expected"),
     [
         pytest.param([(BOOT, "reboot", 100), (USER, "an", 110), (RUN_LEVEL, "shutdown", 150), (BOOT, "reboot", 200)],
-                     (SHUT_DOWN, 100), id="orderly"),
-        pytest.param([(BOOT, "reboot", 100), (USER, "an", 110), (BOOT, "reboot", 200)], (CUT, 100), id="cut"),
+                     (SHUT_DOWN, 200), id="orderly"),
+        pytest.param([(BOOT, "reboot", 100), (USER, "an", 110), (BOOT, "reboot", 200)], (CUT, 200), id="cut"),
         pytest.param([(BOOT, "reboot", 100), (RUN_LEVEL, "shutdown", 150), (BOOT, "reboot", 200), (BOOT, "reboot", 7)],
-                     (CUT, 200), id="orderly, then cut, and a clock that fell back"),
+                     (CUT, 7), id="orderly, then cut, and a clock that fell back"),
         pytest.param([(BOOT, "reboot", 100)], None, id="the first boot ever"),
         pytest.param([], None, id="nothing kept"),
     ],
@@ -61,6 +74,7 @@ STARTED = event(6005)
         pytest.param([STARTED, ORDERLY, BY_HAND, STARTED], SHUT_DOWN, id="switched off by somebody"),
         pytest.param([STARTED, ORDERLY, BY_UPDATE, STARTED], UPDATED, id="restarted by an update"),
         pytest.param([STARTED, ORDERLY, STARTED], SHUT_DOWN, id="in order, nobody said who"),
+        pytest.param([STARTED, ORDERLY, STARTED, ORDERLY, BY_UPDATE], SHUT_DOWN, id="the update was a run earlier"),
         pytest.param([event(6008), STARTED, event(41, BugcheckCode=0, PowerButtonTimestamp=0), STARTED], CUT,
                      id="power lost"),
         pytest.param([event(6008), STARTED, STARTED], CUT, id="unexpected, without event 41"),
@@ -76,6 +90,24 @@ STARTED = event(6005)
 )  # fmt: skip
 def test_windows_events_tell_how_the_run_before_ended(events: list[str], expected: int | None) -> None:
     assert stop_in_events(read_events("\r\n".join(events))) == expected
+
+
+@pytest.mark.parametrize(
+    ("filed_s", "expected"),
+    [
+        pytest.param(1010.0, True, id="filed right after this boot"),
+        pytest.param(900.0, True, id="written a minute and a half before it"),
+        pytest.param(510.0, False, id="filed after the boot before: of an earlier crash"),
+    ],
+)
+def test_the_kernels_last_words_count_for_the_boot_that_followed_them(
+    tmp_path: Path, *, filed_s: float, expected: bool
+) -> None:
+    folder = tmp_path / "1700000000"
+    folder.mkdir()
+    (folder / "dmesg-efi-1").write_text("Oops", encoding="ascii")
+    os.utime(folder / "dmesg-efi-1", (filed_s, filed_s))
+    assert kernel_had_last_words([tmp_path / "nothing", tmp_path], 1000.0) is expected
 
 
 @pytest.mark.parametrize("text", ["", "Access is denied.", "<Event>", "<!DOCTYPE x [<!ENTITY a 'b'>]><a>&a;</a>"])

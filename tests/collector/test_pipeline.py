@@ -459,6 +459,17 @@ def test_what_is_measured_now_goes_before_all_backlog_and_a_group_takes_only_som
     assert rest == old
 
 
+def test_what_is_measured_now_is_found_behind_any_amount_of_backlog() -> None:
+    old = [came(7200.0, records=240) for _ in range(9000)]
+    live = [came(1.0, agent=f"pc-{number}") for number in range(100)]
+    waiting = waiting_for(*old, *live)
+    assert waiting.gather(0.0)[:100] == live
+    rest_count = 0
+    while group := waiting.gather(0.0):
+        rest_count += len(group)
+    assert 4000 < rest_count < 9000, "what there was no room for is not acknowledged, and comes again"
+
+
 def test_a_flood_of_agents_is_taken_in_groups() -> None:
     waiting = waiting_for(*(came(1.0, agent=f"pc-{number}") for number in range(500)))
     assert [len(waiting.gather(0.0)) for _ in range(4)] == [200, 200, 100, 0]

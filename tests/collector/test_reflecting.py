@@ -1,5 +1,6 @@
 """Who is answered, and who is not: the reflector's core, its clock turned by hand."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -48,6 +49,19 @@ def test_what_was_received_of_a_session_is_counted() -> None:
     assert [reply(one, request(seq)).seq for seq in (0, 1, 4, 5)] == [0, 1, 2, 3]
     assert reply(one, request(0, ssid=8)).seq == 0
     assert reply(one, request(0, agent="pc-2"), "pc-2").seq == 0
+
+
+def test_a_number_far_behind_the_last_costs_no_memory() -> None:
+    one = reflector()
+    assert isinstance(answer(one, request(2**32 - 1)), bytes)
+    tracemalloc.start()
+    try:
+        assert isinstance(answer(one, request(0)), Refused)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 1_000_000
+    assert isinstance(answer(one, request(0, at_ns=NOW_NS + 1)), bytes), "a sender may begin anew, later"
 
 
 def test_one_bit_flipped_anywhere_is_refused() -> None:
