@@ -1,8 +1,9 @@
 """Holds what agents say that they measured against what is stored, and names the cause of every hole. Pure."""
 
+import bisect
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
@@ -111,12 +112,12 @@ def make_ledger(evidence: Evidence, from_s: float, to_s: float, *, now_s: float 
         by_slot[tally.slot] = by_slot.get(tally.slot, 0) + tally.readings_count
     over = math.inf if now_s == math.inf else now_s // SLOT_S
     usual = statistics.median([count for slot, count in by_slot.items() if slot < over] or [0])
-    known_from = min((tally.slot for tally in evidence.tallies), default=None)
+    story = _Story(evidence)
     holes: list[Hole] = []
     for slot in range(first, last):
         if slot >= over or (by_slot and by_slot.get(slot, 0) >= usual * _THIN):
             continue
-        cause, reason = _cause_of(slot, evidence, known_from)
+        cause, reason = story.cause_of(slot)
         begin_s, end_s = max(from_s, slot * SLOT_S), min(to_s, (slot + 1) * SLOT_S)
         if holes and holes[-1][1:] == (begin_s, cause, reason):
             holes[-1] = holes[-1]._replace(to_s=end_s)
@@ -130,32 +131,51 @@ def make_ledger(evidence: Evidence, from_s: float, to_s: float, *, now_s: float 
     )
 
 
-def _cause_of(slot: int, evidence: Evidence, known_from: int | None) -> tuple[Cause, str]:
-    begin_s, end_s = slot * SLOT_S, (slot + 1) * SLOT_S
-    if any((one.before_s or 0.0) < end_s and begin_s < one.noticed_s for one in evidence.lost):
-        return Cause.SPOOL_OVERFLOW, ""
-    if any(begin_s <= at_s < end_s for at_s in evidence.quarantined_s):
-        return Cause.QUARANTINED, ""
-    said = _last_words(evidence.words, end_s)
-    if known_from is None or slot <= known_from:  # it may have begun at the end of its first slot
-        return Cause.NOT_BEFORE, ""
-    if any(tally.unsure_count for tally in evidence.tallies if abs(tally.slot - slot) <= 1):
-        return Cause.CLOCK_UNKNOWN, ""
-    away = {agent: word for agent, word in said.items() if word.state != "online"}
-    if any(account.open_count > 0 for account in evidence.accounts):
-        return Cause.NOT_DELIVERED, ""
-    if away and len(away) == len(said):
-        latest = max((word for word in away.values() if word.reason), key=lambda word: word.at_s, default=None)
-        return Cause.AGENT_OFF, "lost" if latest is None else latest.reason
-    # It came back within the slot, or before anything told us that it was gone.
-    if any(begin_s <= word.at_s < end_s + SLOT_S for word in evidence.words):
-        return Cause.AGENT_OFF, ""
-    return Cause.UNKNOWN, ""
+class _Story:
+    """The evidence in order of time, to be asked slot after slot: a month of a flapping line has thousands of words."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._known_from = min((tally.slot for tally in evidence.tallies), default=None)
+        self._unsure = {tally.slot for tally in evidence.tallies if tally.unsure_count}
+        self._quarantined_s = sorted(evidence.quarantined_s)
+        self._words = sorted(evidence.words, key=lambda word: word.at_s)
+        self._words_s = [word.at_s for word in self._words]
+        self._said: dict[str, Word] = {}
+        self._heard_count = 0
+        self._holds_some = any(account.open_count > 0 for account in evidence.accounts)
+
+    def cause_of(self, slot: int) -> tuple[Cause, str]:
+        """Why little is stored of a slot; never ask of one before the last that was asked of."""
+        begin_s, end_s = slot * SLOT_S, (slot + 1) * SLOT_S
+        if any((one.before_s or 0.0) < end_s and begin_s < one.noticed_s for one in self._evidence.lost):
+            return Cause.SPOOL_OVERFLOW, ""
+        if _has_any(self._quarantined_s, begin_s, end_s):
+            return Cause.QUARANTINED, ""
+        said = self._last_words(end_s)
+        if self._known_from is None or slot <= self._known_from:  # it may have begun at the end of its first slot
+            return Cause.NOT_BEFORE, ""
+        if not self._unsure.isdisjoint((slot - 1, slot, slot + 1)):
+            return Cause.CLOCK_UNKNOWN, ""
+        away = {agent: word for agent, word in said.items() if word.state != "online"}
+        if self._holds_some:
+            return Cause.NOT_DELIVERED, ""
+        if away and len(away) == len(said):
+            latest = max((word for word in away.values() if word.reason), key=lambda word: word.at_s, default=None)
+            return Cause.AGENT_OFF, "lost" if latest is None else latest.reason
+        # It came back within the slot, or before anything told us that it was gone.
+        if _has_any(self._words_s, begin_s, end_s + SLOT_S):
+            return Cause.AGENT_OFF, ""
+        return Cause.UNKNOWN, ""
+
+    def _last_words(self, before_s: float) -> Mapping[str, Word]:
+        while self._heard_count < len(self._words) and self._words[self._heard_count].at_s < before_s:
+            word = self._words[self._heard_count]
+            self._said[word.agent] = word
+            self._heard_count += 1
+        return self._said
 
 
-def _last_words(words: Iterable[Word], before_s: float) -> Mapping[str, Word]:
-    said: dict[str, Word] = {}
-    for word in words:
-        if word.at_s < before_s and (word.agent not in said or said[word.agent].at_s <= word.at_s):
-            said[word.agent] = word
-    return said
+def _has_any(times_s: Sequence[float], from_s: float, to_s: float) -> bool:
+    """Whether one of the sorted times lies in [from_s, to_s)."""
+    return bisect.bisect_left(times_s, from_s) < bisect.bisect_left(times_s, to_s)
