@@ -298,7 +298,7 @@ def add_room(arguments: argparse.Namespace) -> int:
 def add_agent(arguments: argparse.Namespace) -> int:
     """Credential and small file; again for the same agent ends the credential before."""
     settings = load_settings(arguments.config)
-    reach = settings.agents
+    reach = BrokerAddress(host=settings.agents.host, port=settings.agents_port, tls=settings.agents_tls)
     path = arguments.file or Path(f"{arguments.agent}.toml")
     with _registry(settings) as registry:
         enrolled = enrol(
@@ -306,7 +306,7 @@ def add_agent(arguments: argparse.Namespace) -> int:
             Authority(settings.folder / "authority", time.time()),
             arguments.agent,
             arguments.room,
-            broker=BrokerAddress(host=reach.host, port=reach.port, tls=reach.tls),
+            broker=reach,
             now_s=time.time(),
             language=settings.language,
         )

@@ -62,10 +62,10 @@ class AgentsSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     """The broker's name or address as PCs reach it."""
-    port: Port = 1883
-    """The port as PCs reach it."""
-    tls: bool = False
-    """Whether PCs speak TLS; there is no other way beyond this machine."""
+    port: Port | None = None
+    """The port as PCs reach it; without it the broker's own."""
+    tls: bool | None = None
+    """Whether PCs speak TLS; without it as the broker does. There is no other way beyond this machine."""
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,11 +210,11 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def doubts(self) -> Iterator[Problem]:
         """Folders and files that must be there, and PCs that must be told of TLS where the broker speaks it."""
-        if self.broker.tls and not self.agents.tls:
+        if self.broker.tls and not self.agents_tls:
             yield Problem(
                 "agents.tls", "settings.needs", {"what": "[broker] tls = true", "needed": "[agents] tls = true"}
             )
-        if not is_loopback(self.agents.host) and not self.agents.tls:
+        if not is_loopback(self.agents.host) and not self.agents_tls:
             yield Problem("agents.host", "settings.needs_tls", {"address": self.agents.host})
         if self.plans is not None:
             missing = list(look_for(self.plans, "plans", is_folder=True))
@@ -223,6 +223,16 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True):
                 yield Problem("secrets", "settings.secrets_among_plans", {"folder": self.plans})
         if self.profiles is not None:
             yield from look_for(self.profiles, "profiles")
+
+    @property
+    def agents_port(self) -> int:
+        """The broker's port as PCs reach it."""
+        return self.broker.port if self.agents.port is None else self.agents.port
+
+    @property
+    def agents_tls(self) -> bool:
+        """Whether PCs speak TLS."""
+        return self.broker.tls if self.agents.tls is None else self.agents.tls
 
     @property
     def folder(self) -> Path:

@@ -216,6 +216,6 @@ def test_the_database_has_what_the_journal_had_each_point_once(
     )
     assert stored == rooms.points
     assert doubled_count == 0
-    assert feeder.view.refused_total == rooms.refused_count > 0
+    assert feeder.view.refused_total >= rooms.refused_count > 0  # what is fed again is refused again
     assert killer.kills_count > 0
     assert behind_count >= size.away_minutes
