@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 import os
 import random
@@ -25,14 +26,15 @@ from agent.link import Broker
 from agent.orders import LoadProbe
 from agent.probe import Value, Values
 from agent.settings import AgentSettings
+from agent.spending.budget import Spent
 from collector.broker import EmbeddedBroker
 from collector.reception import Reception
 from collector.registry import COLLECTOR
 from contract.batch import Batch, decode_batch
 from contract.messages import Ack, Goodbye, State, decode_state, encode_small
 from contract.moment import Clock, Moment
-from contract.reading import Reading
-from contract.spool import SpoolReader
+from contract.reading import Reading, Record
+from contract.spool import Spool, SpoolLimits, SpoolReader
 from tests.agent.made import MadeProbe, loads, plan_of
 from tests.support.mqtt import Client, Connect
 from tests.support.ports import LOOPBACK, free_port
@@ -375,6 +377,72 @@ def test_a_batch_carries_the_moment_of_its_writing(broker: EmbeddedBroker, desk:
     assert batch.now.boot == before.boot
     assert before.mono_s <= batch.records[0].taken.mono_s <= batch.now.mono_s <= after.mono_s
     assert before.wall_s - 0.01 <= batch.now.wall_s <= after.wall_s + 0.01
+
+
+# What the day has no bytes for.
+
+NOON_S = dt.datetime(2026, 11, 24, 5, tzinfo=dt.UTC).timestamp()
+DAY_S = 86400.0
+
+
+def spend(folder: Path, telemetry_bytes: int) -> None:
+    """Leave what was spent of that day's five megabytes, as an earlier run would."""
+    folder.mkdir(exist_ok=True)
+    spent = Spent(day="2026-11-24", telemetry_bytes=telemetry_bytes)
+    (folder / "traffic.json").write_bytes(msgspec.json.encode(spent))
+
+
+def tell_time(desk: Desk, collector_s: float) -> None:
+    """Acknowledge the latest, and say what time it is."""
+    latest = desk.batches()[-1]
+    ack = Ack(epoch=latest.epoch, upto=latest.last, generation="gen1", collector_s=collector_s)
+    desk.client.publish(f"{DOWN}/ack", encode_small(ack))
+
+
+def test_an_agent_whose_day_is_spent_says_so_falls_silent_and_speaks_again_the_next_day(
+    broker: EmbeddedBroker, desk: Desk, start: Start
+) -> None:
+    spend(start.folder, 6_000_000)
+    attempts = Attempts(0.0)
+    start(broker.port, loads(made=Stretched(attempts=attempts)), one_probe(daily_bytes=5_000_000))
+    wait_until(desk.batches)
+    tell_time(desk, NOON_S)
+    wait_until(lambda: desk.states()[-1].reason == "budget_spent")
+    assert desk.states()[-1].state == "offline"
+    measured_count, sent_count = len(attempts.began_s), len(desk.batches())
+    wait_until(lambda: len(attempts.began_s) >= measured_count + 4)
+    assert len(desk.batches()) <= sent_count + 1, "at most what was on its way"
+    tell_time(desk, NOON_S + DAY_S)
+    wait_until(lambda: desk.states()[-1].state == "online")
+    wait_until(lambda: len(desk.batches()) > sent_count + 1)
+
+
+def test_backlog_waits_for_the_next_day_when_the_day_has_bytes_for_live_records_only(
+    broker: EmbeddedBroker, desk: Desk, start: Start
+) -> None:
+    spend(start.folder, 4_500_000)
+    with contextlib.closing(Spool(start.folder / "spool.db", SpoolLimits(), boot="earlier", mono_s=0.0)) as spool:
+        for number in range(100):
+            spool.put(
+                Record(taken=Moment(boot="earlier", mono_s=float(number), wall_s=NOON_S), readings=()),
+                mono_s=float(number),
+            )
+        earlier = spool.epochs[-1].epoch
+
+    def live() -> list[Batch]:
+        return [batch for batch in desk.batches() if batch.epoch != earlier]
+
+    def oldest_has_come() -> bool:
+        return any(batch.epoch == earlier and batch.first == 1 for batch in desk.batches())
+
+    start(broker.port, loads(made=measured(a_ms=1.0)), one_probe(daily_bytes=5_000_000))
+    wait_until(live)
+    tell_time(desk, NOON_S)
+    sent_count = len(live())
+    wait_until(lambda: len(live()) >= sent_count + 3)
+    assert not oldest_has_come()
+    tell_time(desk, NOON_S + DAY_S)
+    wait_until(oldest_has_come)
 
 
 # How it ends.

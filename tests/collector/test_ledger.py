@@ -295,3 +295,26 @@ def test_gaps_sum_to_what_was_dropped_and_overlap_nothing(sizes: list[int], chan
         lost += [seq for first, end in received.lost for seq in range(first, end + 1)]
     assert sorted(kept + lost) == list(range(1, low + 1))
     assert dropped <= set(lost)
+
+
+def test_a_line_that_flapped_for_a_week_is_read_word_by_word_once() -> None:
+    """Counted, not timed: how often the words are looked at grows with the words, not with words times slots."""
+    looks = itertools.count()
+
+    class Counted(Word):
+        @property
+        def at_s(self) -> float:
+            next(looks)
+            return self[1]
+
+    slots = 7 * 144
+    words = [Counted("pc-1", BEGIN_S + at * 120.0, "online" if at % 2 else "lost", "") for at in range(7 * 720)]
+    evidence = Evidence(
+        tallies=[Tally("pc-1", "e1", DAY_SLOT + slot, 10 if slot % 2 else 60, 0) for slot in range(slots)],
+        accounts=[Account("pc-1", "e1", 100, 0, 100)],
+        words=list(words),
+        lost=[],
+        quarantined_s=[],
+    )
+    assert len(make_ledger(evidence, BEGIN_S, BEGIN_S + slots * SLOT_S).holes) == slots // 2
+    assert next(looks) < 10 * len(words)
