@@ -247,14 +247,13 @@ class Agent:
 
     async def _measure(self, place: int, orders: Orders) -> None:
         try:
-            name, probe = orders.plan.jobs[place].probe, orders.probes[place]
-            taken = await self._measurer.measure(orders.plan.jobs[place], probe, orders.plan)
-            if (
-                taken is not None and orders is self._orders
-            ):  # else the plan changed meanwhile, and this answers an old question
+            job, probe = orders.plan.jobs[place], orders.probes[place]
+            taken = await self._measurer.measure(job, probe, orders.plan)
+            # Else it was not the time for it, or the plan changed meanwhile and this answers an old question.
+            if taken is not None and orders is self._orders:
                 self._tray.append(taken)
                 if urgent := urgent_values(probe):
-                    key = (name, taken.reading.target)
+                    key = (job.probe, taken.reading.target)
                     self._vigil.recorded(key, urgent, taken.reading.values, self._clock.now().mono_s)
         finally:
             self._running.pop((orders.fingerprint, place), None)

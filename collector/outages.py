@@ -63,7 +63,6 @@ class _Gap:
         self.silence = silence
         self.state = RoomState(room, live_within_s=float("inf"))
         self.rungs: Counter[str] = Counter()
-        self.looked_s = float("-inf")
         self.measured_s = float("-inf")
         self.times_count = 0
         self.told_s = float("-inf")

@@ -187,10 +187,10 @@ _RUNGS: Final = {
     Code.ISP_DOWN.value: Cause.ISP,
     Code.NO_INTERNET.value: Cause.ISP,
     Code.DNS_FAILS.value: Cause.DNS,
-    "DNS_LIES": Cause.DNS,
+    Code.DNS_LIES.value: Cause.DNS,
     Code.INTERNATIONAL_DOWN.value: Cause.ISP,
-    "MTU_HOLE": Cause.ISP,
-    "CAPTIVE_PORTAL": Cause.CAPTIVE_PORTAL,
+    Code.MTU_HOLE.value: Cause.ISP,
+    Code.CAPTIVE_PORTAL.value: Cause.CAPTIVE_PORTAL,
 }
 """What each rung of the way says, the first that fails."""
 _NETWORK_GONE: Final = (Code.LAN_DOWN.value, Code.GATEWAY_DOWN.value, Code.NIC_DOWN.value, Code.NO_ADDRESS.value)
