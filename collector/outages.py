@@ -16,6 +16,7 @@ from contract.names import role_of
 from contract.reading import Reading
 from contract.rung import Rung
 from readiness.causes import Certainty, Explanation, Silence, Stop, explain
+from readiness.codes import Code
 from readiness.evidence import Evidence, Fate, any_of
 from readiness.ladder import BEYOND, climb
 from readiness.profile import Profile
@@ -379,16 +380,16 @@ def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -
 
 _RUNGS: Final = {rung.value: rung for rung in Rung}
 _CODES: Final = {
-    Rung.NIC: "NIC_DOWN",
-    Rung.ADDRESS: "NO_ADDRESS",
-    Rung.GATEWAY: "GATEWAY_DOWN",
-    Rung.ISP: "ISP_DOWN",
-    Rung.NATIONAL: "NO_INTERNET",
-    Rung.INTERNATIONAL: "INTERNATIONAL_DOWN",
-    Rung.DNS: "DNS_FAILS",
-    Rung.DNS_LIES: "DNS_LIES",
-    Rung.PORTAL: "CAPTIVE_PORTAL",
-    Rung.MTU: "MTU_HOLE",
+    Rung.NIC: Code.NIC_DOWN.value,
+    Rung.ADDRESS: Code.NO_ADDRESS.value,
+    Rung.GATEWAY: Code.GATEWAY_DOWN.value,
+    Rung.ISP: Code.ISP_DOWN.value,
+    Rung.NATIONAL: Code.NO_INTERNET.value,
+    Rung.INTERNATIONAL: Code.INTERNATIONAL_DOWN.value,
+    Rung.DNS: Code.DNS_FAILS.value,
+    Rung.DNS_LIES: Code.DNS_LIES.value,
+    Rung.PORTAL: Code.CAPTIVE_PORTAL.value,
+    Rung.MTU: Code.MTU_HOLE.value,
 }
 """The code of the finding that a rung is; from the lesson's servers on the way itself works."""
 _STOPS: Final = {stop.value: stop for stop in Stop}

@@ -346,9 +346,10 @@ def _new_agent(silence: Silence) -> Explanation | None:
 
 
 def _refused(silence: Silence) -> Explanation | None:
-    """Row 22: the way was there, and the broker refused us."""
+    """Row 22: the way was there, and the broker refused us; never sure, since that rung fails also by its silence."""
     if silence.was_refused and not silence.failed_rung:
-        return _by(silence, Cause.CREDENTIALS, Witness.WAS_REFUSED)
+        found = _by(silence, Cause.CREDENTIALS, Witness.WAS_REFUSED)
+        return msgspec.structs.replace(found, certainty=Certainty.LIKELY)
     return None
 
 

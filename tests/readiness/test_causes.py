@@ -70,6 +70,11 @@ def test_what_speaks_against_an_answer_is_told() -> None:
     assert Witness.ON_MAINS_MEANWHILE in on_mains.against
 
 
+def test_a_broker_that_may_have_said_nothing_makes_no_answer_sure() -> None:
+    found = explain(replace(OPEN, was_refused=True))
+    assert (found.cause, found.certainty) == (Cause.CREDENTIALS, Certainty.LIKELY)
+
+
 def test_while_it_lasts_an_answer_is_no_more_than_likely() -> None:
     asleep = Silence(since_s=SINCE_S, goodbye="suspend")
     assert explain(asleep).certainty is Certainty.LIKELY
