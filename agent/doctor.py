@@ -43,7 +43,8 @@ _RUNGS: Final = {
     Rung.COLLECTOR_NAME: "dns",
     Rung.COLLECTOR_TCP: "port",
     Rung.COLLECTOR_TLS: "tls",
-    Rung.COLLECTOR_MQTT: "broker",
+    Rung.COLLECTOR_MQTT: "mqtt",
+    Rung.COLLECTOR_REFUSED: "broker",
 }
 """What each rung is called in the catalogue."""
 
@@ -102,7 +103,7 @@ def _way(settings: AgentSettings, orders: Orders) -> Iterator[Seen]:
         yield Seen(_RUNGS[failed.rung], False, _facts(failed, facts))
     if any(step.rung is Rung.COLLECTOR_TCP and step.holds for step in steps):
         lost = try_broker(settings.agent, settings.broker, settings.identity)
-        rung, reason = (Rung.COLLECTOR_MQTT, "") if lost is None else (lost.rung, lost.reason)
+        rung, reason = (Rung.COLLECTOR_REFUSED, "") if lost is None else (lost.rung, lost.reason)
         yield Seen(_RUNGS[rung], lost is None, facts | {"reason": reason})
 
 

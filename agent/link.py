@@ -103,6 +103,7 @@ _HERE: Final = {
     errno.EADDRNOTAVAIL: Rung.ADDRESS,
 }
 """What the system says when it has not even tried: no card, no address or no route."""
+_REFUSALS: Final = ("Client identifier not valid", "Bad user name or password", "Not authorized")
 
 
 def rung_of(error: Exception) -> Rung:
@@ -119,6 +120,13 @@ def rung_of(error: Exception) -> Rung:
     if isinstance(error, OSError):
         return _HERE.get(error.errno or 0, Rung.COLLECTOR_TCP)
     return Rung.COLLECTOR_MQTT
+
+
+def _rung_of_refusal(code: Any) -> Rung:  # noqa: ANN401 - paho's reason codes
+    """The step that a broker's answer to CONNECT failed at (MQTT 3.1.1, 3.2.2.3, whose numbers paho gives version 5's
+    names). Who is only busy, or speaks another version, has refused nobody's credentials.
+    """
+    return Rung.COLLECTOR_REFUSED if code in _REFUSALS else Rung.COLLECTOR_MQTT
 
 
 class Ended(NamedTuple):
@@ -277,11 +285,13 @@ class Link:
         # two halves of packets could meet, and OpenSSL forbids it.
         client.on_socket_register_write = _leave_to_the_loop
         ended: list[str] = []
+        rungs: list[Rung] = []
 
         # None of these may hold the client itself: a client in a circle keeps its sockets until garbage is collected.
         def on_connect(mine: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401 - paho's reason codes
             if code.is_failure:
                 ended.append(f"the broker refused: {code}")
+                rungs.append(_rung_of_refusal(code))
                 return
             mine.subscribe([(str(Topic(self._agent, "down", what)), 1) for what in ("ack", "plan")])
             mine.publish(str(Topic(self._agent, "up", "state")), encode_small(self._birth()), qos=1, retain=True)
@@ -310,7 +320,7 @@ class Link:
             if code != mqtt.MQTT_ERR_SUCCESS and not ended:
                 ended.append(mqtt.error_string(code))
         if not self._stopping.is_set():
-            rung = Rung.NONE if was_up else Rung.COLLECTOR_MQTT
+            rung = Rung.NONE if was_up else rungs[0] if rungs else Rung.COLLECTOR_MQTT
             return Ended(ended[0], was_up=was_up, was_refused=not was_up, rung=rung)
         for _ in range(_LAST_TURNS):  # the goodbye has to get out, or the Will would speak after it
             if ended or not was_up or client.loop(timeout=_LAST_TURN_S) != mqtt.MQTT_ERR_SUCCESS:
@@ -334,10 +344,10 @@ def try_broker(
     if broker.tls and identity is not None:
         client.tls_set_context(tls_context(identity))
     client.username_pw_set(agent, broker.token or None)
-    answers: list[str] = []
+    answers: list[Disconnected | None] = []
 
     def on_connect(_client: mqtt.Client, _data: object, _flags: object, code: Any, _properties: object) -> None:  # noqa: ANN401 - paho's reason codes
-        answers.append(str(code) if code.is_failure else "")
+        answers.append(Disconnected(str(code), _rung_of_refusal(code)) if code.is_failure else None)
 
     client.on_connect = on_connect
     try:
@@ -348,8 +358,7 @@ def try_broker(
         if answers:
             break
         if (code := client.loop(timeout=0.5)) != mqtt.MQTT_ERR_SUCCESS:
-            answers.append(mqtt.error_string(code))
+            answers.append(Disconnected(mqtt.error_string(code), Rung.COLLECTOR_MQTT))
     client.disconnect()
     client.loop(timeout=0.1)
-    reason = answers[0] if answers else f"no answer within {patience_s:g} s"
-    return Disconnected(reason, Rung.COLLECTOR_MQTT) if reason else None
+    return answers[0] if answers else Disconnected(f"no answer within {patience_s:g} s", Rung.COLLECTOR_MQTT)

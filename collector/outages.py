@@ -16,9 +16,8 @@ from contract.names import role_of
 from contract.reading import Reading
 from contract.rung import Rung
 from readiness.causes import Certainty, Explanation, Silence, Stop, explain
-from readiness.codes import Code
 from readiness.evidence import Evidence, Fate, any_of
-from readiness.ladder import BEYOND, climb
+from readiness.ladder import BEYOND, CODES, climb
 from readiness.profile import Profile
 from readiness.state import Presence, RoomState
 
@@ -341,8 +340,9 @@ def _look_at_way(gap: _Gap, at_s: float, profile: Profile) -> None:
         return
     rung, gap.rung = gap.rung, None
     if rung is not None:
-        gap.rungs[_CODES.get(rung, "")] += 1
-        if rung is Rung.COLLECTOR_MQTT:
+        is_way = rung < Rung.LESSON  # from there on the way itself works
+        gap.rungs[CODES[rung].value if is_way and rung in CODES else ""] += 1
+        if rung is Rung.COLLECTOR_REFUSED:
             gap.change(was_refused=True)
         return
     evidence = Evidence(profile, gap.state, at_s)
@@ -379,17 +379,4 @@ def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -
 
 
 _RUNGS: Final = {rung.value: rung for rung in Rung}
-_CODES: Final = {
-    Rung.NIC: Code.NIC_DOWN.value,
-    Rung.ADDRESS: Code.NO_ADDRESS.value,
-    Rung.GATEWAY: Code.GATEWAY_DOWN.value,
-    Rung.ISP: Code.ISP_DOWN.value,
-    Rung.NATIONAL: Code.NO_INTERNET.value,
-    Rung.INTERNATIONAL: Code.INTERNATIONAL_DOWN.value,
-    Rung.DNS: Code.DNS_FAILS.value,
-    Rung.DNS_LIES: Code.DNS_LIES.value,
-    Rung.PORTAL: Code.CAPTIVE_PORTAL.value,
-    Rung.MTU: Code.MTU_HOLE.value,
-}
-"""The code of the finding that a rung is; from the lesson's servers on the way itself works."""
 _STOPS: Final = {stop.value: stop for stop in Stop}

@@ -21,4 +21,5 @@ class Rung(enum.IntEnum):
     COLLECTOR_NAME = 12
     COLLECTOR_TCP = 13
     COLLECTOR_TLS = 14
-    COLLECTOR_MQTT = 15  # the broker itself said no, or nothing
+    COLLECTOR_MQTT = 15  # whoever took the connection said nothing that a broker says
+    COLLECTOR_REFUSED = 16  # the broker itself said no to this agent's credentials

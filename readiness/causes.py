@@ -346,10 +346,9 @@ def _new_agent(silence: Silence) -> Explanation | None:
 
 
 def _refused(silence: Silence) -> Explanation | None:
-    """Row 22: the way was there, and the broker refused us; never sure, since that rung fails also by its silence."""
+    """Row 22: the way was there, and the broker refused us."""
     if silence.was_refused and not silence.failed_rung:
-        found = _by(silence, Cause.CREDENTIALS, Witness.WAS_REFUSED)
-        return msgspec.structs.replace(found, certainty=Certainty.LIKELY)
+        return _by(silence, Cause.CREDENTIALS, Witness.WAS_REFUSED)
     return None
 
 

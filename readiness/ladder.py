@@ -23,11 +23,35 @@ LOCAL_CAUSES: Final = frozenset({Code.NIC_DOWN, Code.NO_ADDRESS, Code.LAN_DOWN})
 """Causes that take the room's other devices with them."""
 CUTS: Final = LOCAL_CAUSES | {Code.GATEWAY_DOWN, Code.ISP_DOWN, Code.NO_INTERNET}
 """Causes that leave nothing to say of the quality of the way."""
-_SPOILS: Final = {
-    Rung.PORTAL: (Code.CAPTIVE_PORTAL, "gateway"),
-    Rung.DNS_LIES: (Code.DNS_LIES, "dns"),
-    Rung.MTU: (Code.MTU_HOLE, "gateway"),
+CODES: Final = {
+    Rung.NIC: Code.NIC_DOWN,
+    Rung.ADDRESS: Code.NO_ADDRESS,
+    Rung.GATEWAY: Code.GATEWAY_DOWN,
+    Rung.ISP: Code.ISP_DOWN,
+    Rung.NATIONAL: Code.NO_INTERNET,
+    Rung.INTERNATIONAL: Code.INTERNATIONAL_DOWN,
+    Rung.DNS: Code.DNS_FAILS,
+    Rung.DNS_LIES: Code.DNS_LIES,
+    Rung.PORTAL: Code.CAPTIVE_PORTAL,
+    Rung.MTU: Code.MTU_HOLE,
+    Rung.LESSON: Code.LESSON_UNREACHABLE,
 }
+"""What a broken rung means for the room; the collector's own rungs mean nothing for a lesson."""
+_TARGETS: Final = {
+    Rung.NIC: "pc",
+    Rung.ADDRESS: "pc",
+    Rung.GATEWAY: "gateway",
+    Rung.ISP: "isp",
+    Rung.NATIONAL: "national",
+    Rung.INTERNATIONAL: "international",
+    Rung.DNS: "dns",
+    Rung.DNS_LIES: "dns",
+    Rung.PORTAL: "gateway",
+    Rung.MTU: "gateway",
+    Rung.LESSON: "lesson",
+}
+"""Where it is looked for."""
+_SPOILS: Final = frozenset({Rung.PORTAL, Rung.DNS_LIES, Rung.MTU})
 """What only a walk can see: something answers, and it is the wrong thing."""
 
 
@@ -68,27 +92,17 @@ def _walked(evidence: Evidence) -> _Walk | None:
 
 def _cut_by(evidence: Evidence, walked: _Walk | None) -> Finding | None:
     """A walk that ended before the lesson, where no target tells of it."""
-    if walked is None:
+    if walked is None or walked.rung > Rung.NATIONAL:
         return None
-    causes = {
-        Rung.NIC: (Code.NIC_DOWN, "pc"),
-        Rung.ADDRESS: (Code.NO_ADDRESS, "pc"),
-        Rung.GATEWAY: (Code.GATEWAY_DOWN if _lan_lives(evidence) else Code.LAN_DOWN, "gateway"),
-        Rung.ISP: (Code.ISP_DOWN, "isp"),
-        Rung.NATIONAL: (Code.NO_INTERNET, "national"),
-    }
-    if walked.rung not in causes:
-        return None
-    code, target = causes[walked.rung]
-    return finding(code, Level.UNFIT, target, walked.since_s)
+    is_lan = walked.rung is Rung.GATEWAY and not _lan_lives(evidence)
+    return _of(walked, Level.UNFIT, Code.LAN_DOWN if is_lan else None)
 
 
 def _spoilt(evidence: Evidence, walked: _Walk) -> Finding:
     """A portal stops every lesson; lies and holes stop those that they hit."""
-    code, target = _SPOILS[walked.rung]
     lessons = evidence.of_role("lesson")
     is_hit = walked.rung is Rung.PORTAL or any_of(lessons, Fate.LOST, Fate.NAMELESS, Fate.REFUSES)
-    return finding(code, Level.UNFIT if is_hit else Level.DEGRADED, target, walked.since_s)
+    return _of(walked, Level.UNFIT if is_hit else Level.DEGRADED)
 
 
 def _end_by(evidence: Evidence, walked: _Walk) -> Iterator[Finding]:
@@ -96,12 +110,15 @@ def _end_by(evidence: Evidence, walked: _Walk) -> Iterator[Finding]:
     if any_of(evidence.of_role("lesson"), Fate.ALIVE):
         return
     if walked.rung is Rung.DNS:
-        level = Level.UNFIT if evidence.profile.needs_dns else Level.DEGRADED
-        yield finding(Code.DNS_FAILS, level, "dns", walked.since_s)
+        yield _of(walked, Level.UNFIT if evidence.profile.needs_dns else Level.DEGRADED)
     elif walked.rung is Rung.INTERNATIONAL:
-        yield finding(Code.INTERNATIONAL_DOWN, Level.DEGRADED, "international", walked.since_s)
+        yield _of(walked, Level.DEGRADED)
     elif walked.rung is Rung.LESSON:
-        yield finding(Code.LESSON_UNREACHABLE, Level.UNFIT, "lesson", walked.since_s)
+        yield _of(walked, Level.UNFIT)
+
+
+def _of(walked: _Walk, level: Level, code: Code | None = None) -> Finding:
+    return finding(code or CODES[walked.rung], level, _TARGETS[walked.rung], walked.since_s)
 
 
 def _inside(evidence: Evidence) -> Finding | None:

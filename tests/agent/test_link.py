@@ -220,7 +220,7 @@ def test_a_broker_that_refuses_is_quoted_and_asked_ever_more_rarely(broker: Embe
     wrong = Broker(host=LOOPBACK, port=broker.port, tls=False, token="wrong")  # noqa: S106 - wrong on purpose
     linked = start(wrong, chance=chance)
     for _ in range(6):
-        assert linked.next() == Disconnected("the broker refused: Not authorized", Rung.COLLECTOR_MQTT)
+        assert linked.next() == Disconnected("the broker refused: Not authorized", Rung.COLLECTOR_REFUSED)
     assert [ceiling_s for _, ceiling_s in chance.asked[:5]] == [4.0, 8.0, 16.0, 32.0, 64.0]
 
 
@@ -432,7 +432,7 @@ def test_a_broker_that_takes_us_gives_no_reason(broker: EmbeddedBroker) -> None:
 
 def test_a_broker_that_refuses_us_gives_its_reason(broker: EmbeddedBroker) -> None:
     wrong = Broker(host=LOOPBACK, port=broker.port, tls=False, token="wrong")  # noqa: S106 - wrong on purpose
-    assert try_broker(AGENT, wrong, None) == Disconnected("Not authorized", Rung.COLLECTOR_MQTT)
+    assert try_broker(AGENT, wrong, None) == Disconnected("Not authorized", Rung.COLLECTOR_REFUSED)
 
 
 def test_a_broker_that_is_not_there_gives_the_systems_reason() -> None:
@@ -461,5 +461,35 @@ def test_a_server_that_is_no_broker_is_no_answer() -> None:
         thread = threading.Thread(target=hang_up)
         thread.start()
         other = Broker(host=LOOPBACK, port=server.getsockname()[1], tls=False)
-        assert try_broker(AGENT, other, None, patience_s=5.0) is not None
+        lost = try_broker(AGENT, other, None, patience_s=5.0)
         thread.join()
+    assert lost is not None
+    assert lost.rung is Rung.COLLECTOR_MQTT
+
+
+@pytest.mark.parametrize(
+    ("code", "rung"),
+    [
+        (1, Rung.COLLECTOR_MQTT),
+        (2, Rung.COLLECTOR_REFUSED),
+        (3, Rung.COLLECTOR_MQTT),
+        (4, Rung.COLLECTOR_REFUSED),
+        (5, Rung.COLLECTOR_REFUSED),
+    ],
+    ids=["another version", "a name that it does not like", "busy", "a wrong password", "not authorized"],
+)
+def test_only_a_no_to_our_credentials_is_a_refusal(code: int, rung: Rung) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(500)
+                connection.sendall(bytes([0x20, 2, 0, code]))  # CONNACK (MQTT 3.1.1, 3.2)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        lost = try_broker(AGENT, Broker(host=LOOPBACK, port=server.getsockname()[1], tls=False), None, patience_s=5.0)
+        thread.join()
+    assert lost is not None
+    assert lost.rung is rung

@@ -88,7 +88,7 @@ class House:
             (self.provider, Rung.ISP),
             (self.names, Rung.DNS),
             (self.portal, Rung.PORTAL),
-            (self.welcome, Rung.COLLECTOR_MQTT),
+            (self.welcome, Rung.COLLECTOR_REFUSED),
         )
         return next((rung for is_well, rung in broken if not is_well), Rung.NONE)
 

@@ -70,9 +70,10 @@ def test_what_speaks_against_an_answer_is_told() -> None:
     assert Witness.ON_MAINS_MEANWHILE in on_mains.against
 
 
-def test_a_broker_that_may_have_said_nothing_makes_no_answer_sure() -> None:
+def test_a_broker_that_refused_the_agent_is_the_cause_where_the_way_held() -> None:
     found = explain(replace(OPEN, was_refused=True))
-    assert (found.cause, found.certainty) == (Cause.CREDENTIALS, Certainty.LIKELY)
+    assert (found.cause, found.certainty) == (Cause.CREDENTIALS, Certainty.CONFIRMED)
+    assert explain(replace(OPEN, was_refused=True, rungs={"ISP_DOWN": 3})).cause is Cause.ISP
 
 
 def test_while_it_lasts_an_answer_is_no_more_than_likely() -> None:

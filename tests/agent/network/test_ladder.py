@@ -16,7 +16,7 @@ def test_the_numbers_of_the_rungs_are_published_and_stay() -> None:
     assert {rung.value: rung.name for rung in Rung} == {
         0: "NONE", 1: "NIC", 2: "ADDRESS", 3: "GATEWAY", 4: "ISP", 5: "NATIONAL", 6: "INTERNATIONAL", 7: "DNS",
         8: "DNS_LIES", 9: "PORTAL", 10: "MTU", 11: "LESSON", 12: "COLLECTOR_NAME", 13: "COLLECTOR_TCP",
-        14: "COLLECTOR_TLS", 15: "COLLECTOR_MQTT",
+        14: "COLLECTOR_TLS", 15: "COLLECTOR_MQTT", 16: "COLLECTOR_REFUSED",
     }  # fmt: skip
 
 
@@ -80,13 +80,21 @@ def test_where_nothing_outside_answers_it_is_not_the_sea_cable() -> None:
 @pytest.mark.parametrize(
     ("code", "lost_at", "expected"),
     [
+        (0, Rung.COLLECTOR_REFUSED, 16),
         (0, Rung.COLLECTOR_MQTT, 15),
         (0, Rung.COLLECTOR_TLS, 14),
         (0, Rung.NONE, 0),
         (4, Rung.COLLECTOR_TCP, 4),
         (None, Rung.COLLECTOR_TCP, None),
     ],
-    ids=["refused by the broker", "a stranger's certificate", "connected", "a nearer rung", "not walked"],
+    ids=[
+        "refused by the broker",
+        "a broker without a word",
+        "a stranger's certificate",
+        "connected",
+        "a nearer rung",
+        "not walked",
+    ],
 )
 def test_a_walk_that_found_nothing_learns_what_the_connection_failed_at(
     code: int | None, lost_at: Rung, expected: int | None
