@@ -23,7 +23,7 @@ from collector.cases import Cases
 from collector.database import DatabaseRefused, Engine, open_database, sqlite_url
 from collector.desk import Desk
 from collector.inlet import Arrival, BrokerAccess, Inlet
-from collector.mail import ByHand, Mailer
+from collector.mailer import ByHand, Mailer
 from collector.outages import SHORT_S, Outage, Outages
 from collector.outbox import Outbox
 from collector.pipeline import Pipeline, Waiting

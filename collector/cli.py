@@ -29,10 +29,10 @@ from collector.database import DatabaseRefused
 from collector.enrolment import BrokerAddress, dismiss, enrol, equip_broker
 from collector.journal import JournalReader
 from collector.ledger import Cause, Ledger, make_ledger
-from collector.mail import MailFailed, send_test_mail
 from collector.plans import load_plans, load_secrets, remarks
 from collector.reflector import ReflectorError, ReflectorService, load_secret, secret_path
 from collector.registry import Registry, RegistryError, RegistryView
+from collector.relay import MailFailed, send_test_mail
 from collector.replay import BadLine, Happening, Played, read_lines, replay
 from collector.settings import CollectorSettings, load_settings
 from collector.watch import DEFAULT_PROFILE

@@ -9,7 +9,7 @@ from collector.alerting.incident import OWN, Incident
 from collector.alerting.letter import RoomFacts, compose
 from collector.alerting.told import Told
 from collector.cases import Cases
-from collector.mail import ByHand
+from collector.mailer import ByHand
 from collector.outbox import DueLetter, Outbox
 
 _PAST_LOOKED_AT: Final = 100

@@ -14,7 +14,7 @@ from collector.alerting.told import Told
 from collector.cases import Cases
 from collector.database import DatabaseRefused, open_database, sqlite_url
 from collector.desk import Desk
-from collector.mail import ByHand
+from collector.mailer import ByHand
 from collector.outages import Outage
 from collector.outbox import Outbox, Taken
 from collector.portrait import Portrait

@@ -18,8 +18,9 @@ from collector.alerting.decide import Notice, Reason, Recipient
 from collector.alerting.letter import compose
 from collector.authority import Authority
 from collector.database import DatabaseRefused, open_database, sqlite_url
-from collector.mail import Mailer, MailFailed, MailSettings, send_test_mail
+from collector.mailer import Mailer
 from collector.outbox import Outbox
+from collector.relay import MailFailed, MailSettings, send_test_mail
 from collector.web.letters import LetterState, LetterView
 from contract.settings import SettingsError, build
 from tests.collector.alerting.troubles import DAY_S, FACTS, LAN, NOW_S, PAGES, PAO, SENDER, incident, notice
@@ -499,7 +500,8 @@ def test_stopping_one_that_sleeps_takes_no_time(post: Post, mail_relay: StartRel
 KILLED_BETWEEN = """
 import os, sys
 from collector.database import open_database
-from collector.mail import Mailer, MailSettings
+from collector.mailer import Mailer
+from collector.relay import MailSettings
 from collector.outbox import Outbox
 
 class Killed(Outbox):

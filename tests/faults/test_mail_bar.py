@@ -22,9 +22,10 @@ from collector.alerting.letter import RoomFacts
 from collector.cases import Cases
 from collector.database import Engine, open_database, sqlite_url
 from collector.desk import Desk
-from collector.mail import Mailer, MailSettings
+from collector.mailer import Mailer
 from collector.outbox import Outbox
 from collector.registry import Registry
+from collector.relay import MailSettings
 from contract.settings import build
 from tests.collector.alerting.troubles import CAMERA, DAY_S, LAN, LOSSY, NOW_S, PAGES, PAO, SENDER, verdict
 from tests.support.collector import QUICK, RunningCollector, StartCollector
