@@ -23,10 +23,11 @@ from collector.cases import Cases
 from collector.database import DatabaseRefused, Engine, open_database, sqlite_url
 from collector.desk import Desk
 from collector.inlet import Arrival, BrokerAccess, Inlet
+from collector.line.waiting import Waiting
 from collector.mailer import ByHand, Mailer
 from collector.outages import SHORT_S, Outage, Outages
 from collector.outbox import Outbox
-from collector.pipeline import Pipeline, Waiting
+from collector.pipeline import Pipeline
 from collector.plans import Completion, Reach, WrittenPlan, load_plans, load_secrets, plan_for, stamp
 from collector.portrait import Portrait
 from collector.recovery import open_journal

@@ -7,8 +7,9 @@ from typing import Protocol
 from collector.alerting.incident import Incident
 from collector.database import DatabaseRefused
 from collector.journal import Journal
+from collector.line.book import AgentBook
 from collector.outages import Outage
-from collector.pipeline import AgentBook, Pipeline
+from collector.pipeline import Pipeline
 from collector.registry import Room
 from collector.snapshot import (
     AgentView,

@@ -1,6 +1,6 @@
 """A pipeline with a real journal and registry, one room, and a clock turned by hand; agents are spoken for by tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from collector.alerting.incident import Incidents, Policy
@@ -52,7 +52,13 @@ def dns() -> Reading:
 class Centre:
     """The collector's core on a folder; another one on the same folder is the same collector started again."""
 
-    def __init__(self, folder: Path, now: float = START_S + 1000, generation: str = "generation1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        now: float = START_S + 1000,
+        generation: str = "generation1",
+        journal: Callable[[Path], Journal] = Journal,
+    ) -> None:
         self.engine = open_database(sqlite_url(folder / "collector.db"))
         self.registry = Registry(self.engine)
         if not self.registry.rooms():
@@ -62,7 +68,7 @@ class Centre:
         self.now = now
         self.mono_s = now - START_S
         self.seq = 0
-        self.journal = Journal(folder / "journal.db")
+        self.journal = journal(folder / "journal.db")
         self.answers = Answers(folder / "journal.db")
         self.reviews: list[Review] = []
         self.pipeline = Pipeline(

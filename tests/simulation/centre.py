@@ -394,7 +394,7 @@ class Centre:
         if self._pipeline is None:
             return
         self._truth.disturb_all()
-        if self._pipeline._owed_step_s:
+        if self._pipeline._boots.owed_step_s:
             self._truth.clock_set(is_noticed=False)  # the journal would not take the step over, and nobody else knows
         self._pipeline = None
         self._life += 1

@@ -20,7 +20,8 @@ from collector.alerting.told import Told
 from collector.cases import Cases
 from collector.database import open_database, sqlite_url
 from collector.inlet import Arrival, LinkArrival, read_arrival
-from collector.pipeline import Pipeline, Waiting
+from collector.line.waiting import Waiting
+from collector.pipeline import Pipeline
 from collector.recovery import open_journal
 from collector.registry import Registry
 from collector.watch import Review, Watch
