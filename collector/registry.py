@@ -3,18 +3,15 @@
 A change made here by one program (`sansang-collector agents add`) is noticed by another through a version number.
 """
 
-import csv
 import difflib
 import functools
 import hashlib
 import hmac
-import io
-import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
@@ -36,14 +33,14 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from collector.database import metadata
-from contract.catalogue import LANGUAGES, Language, say
+from collector.rooms_file import DEFAULT_LANGUAGE, BadLine, ContactRow, PlaceKind, is_address, read_rooms
+from collector.spelling import tag_of, tidy
+from contract.catalogue import Language, say
 from contract.names import is_id, is_tag
 
 COLLECTOR: Final = "collector"
 """The collector's own user name at every broker; no agent may bear it."""
-DEFAULT_LANGUAGE: Final = "vi"
-
-PlaceKind = Literal["province", "district", "commune", "school"]
+_LONGEST_FILE_BYTES: Final = 64 * 1024 * 1024
 
 _place: Final = Table(
     "place",
@@ -221,18 +218,6 @@ class RegistryView(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return hmac.compare_digest(found.token_sha256, digest_of(token))
 
 
-class BadLine(NamedTuple):
-    """One thing wrong in a file of rooms, at a line of it (counted from 1, the header)."""
-
-    line: int
-    code: str
-    facts: Mapping[str, object]
-
-    def sentence(self, language: Language) -> str:
-        """`line 3: what is wrong`, in one language."""
-        return say("registry.line", language, line=self.line, problem=say(self.code, language, **self.facts))
-
-
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a file of rooms brought: ids of rooms, in the file's order. With a bad line, nothing was imported."""
 
@@ -266,7 +251,7 @@ class Registry:
         the file changes ends now. Rooms that the file does not name stay as they are. RegistryError when the file
         cannot be read.
         """
-        rows, bad = _read_rooms(_text_of(path), profiles)
+        rows, bad = read_rooms(_text_of(path), profiles)
         if bad:
             return ImportReport(bad=tuple(bad))
         added, updated, unchanged = [], [], []
@@ -304,18 +289,18 @@ class Registry:
         with self._change() as connection:
             if room in _load_rooms(connection, room):
                 raise RegistryError("registry.room_taken", room=room)
-            place = _find_place(connection, [(kind, _tidy(text)) for kind, text in levels if text.strip()])
-            connection.execute(insert(_room).values(id=room, name=_tidy(name), place=place, profile=profile))
+            place = _find_place(connection, [(kind, tidy(text)) for kind, text in levels if text.strip()])
+            connection.execute(insert(_room).values(id=room, name=tidy(name), place=place, profile=profile))
 
     def set_contact(
         self, room: str, now_s: float, *, name: str, address: str, language: Language = DEFAULT_LANGUAGE
     ) -> None:
         """Make a person answer for a room from now on, in place of whoever did."""
-        if not _is_address(address):
+        if not is_address(address):
             raise RegistryError("registry.bad_mail", address=address)
         with self._change() as connection:
             _demand_room(connection, room)
-            _set_contact(connection, room, _ContactRow(name, address, language), now_s)
+            _set_contact(connection, room, ContactRow(name, address, language), now_s)
 
     def add_agent(self, agent: str, room: str, now_s: float) -> bool:
         """Let an agent stand in a room; False when it stands there already.
@@ -442,48 +427,6 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-_RANK: Final = re.compile(r"^(tỉnh|thành phố|tp\.?)\s+", re.IGNORECASE)
-
-
-def tag_of(name: str) -> str:
-    """A province's name as a tag: ASCII, without its rank; empty when nothing is left.
-
-    >>> tag_of("Lào Cai"), tag_of("Tỉnh Đắk Lắk"), tag_of("TP. Hồ Chí Minh")
-    ('lao-cai', 'dak-lak', 'ho-chi-minh')
-    """
-    plain = _RANK.sub("", unicodedata.normalize("NFC", name).strip().lower()).replace("đ", "d")
-    unmarked = "".join(sign for sign in unicodedata.normalize("NFD", plain) if not unicodedata.combining(sign))
-    return re.sub(r"[^a-z0-9]+", "-", unmarked).strip("-")[:64]
-
-
-# Reading a file of rooms
-
-_NEEDED: Final = ("room", "name", "province", "school")
-_OPTIONAL: Final = ("district", "commune", "contact_name", "contact_mail", "language", "profile")
-_COLUMNS: Final = (
-    "room", "name", "province", "district", "commune", "school", "contact_name", "contact_mail", "language", "profile",
-)  # fmt: skip
-_LONGEST_NAME_CHARS: Final = 200
-_LONGEST_FILE_BYTES: Final = 64 * 1024 * 1024
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
-
-
-class _ContactRow(NamedTuple):
-    name: str
-    address: str
-    language: str
-
-
-class _RoomRow(NamedTuple):
-    """A line of the file; `profile` and `contact` are None where the file has no such column."""
-
-    room: str
-    name: str
-    place: list[tuple[PlaceKind, str]]
-    profile: str | None
-    contact: _ContactRow | None
-
-
 def _text_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
@@ -498,109 +441,6 @@ def _text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise RegistryError("registry.not_utf8", path=path, line=line) from error
-
-
-def _read_rooms(text: str, profiles: Collection[str] | None) -> tuple[list[_RoomRow], list[BadLine]]:
-    head = text.partition("\n")[0]
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True)
-    rows: list[_RoomRow] = []
-    bad: list[BadLine] = []
-    columns: list[str] | None = None
-    seen: dict[str, int] = {}
-    line = 1
-    try:
-        for cells in lines:
-            here, line = line, lines.line_num + 1
-            values = [_tidy(cell) for cell in cells]
-            if not any(values):
-                continue
-            if columns is None:
-                columns = [value.lower() for value in values]
-                bad += _doubts_of_header(here, columns)
-                if bad:
-                    break
-                continue
-            if len(values) != len(columns):
-                bad.append(BadLine(here, "registry.cells", {"found": len(values), "expected": len(columns)}))
-                continue
-            cell = dict(zip(columns, values, strict=True))
-            doubts = _doubts_of_row(here, cell, seen, profiles)
-            seen.setdefault(cell["room"], here)
-            bad += doubts
-            if not doubts:
-                rows.append(_row_of(cell))
-    except csv.Error as error:
-        bad.append(BadLine(lines.line_num, "registry.not_csv", {"reason": error}))
-    if columns is None and not bad:
-        bad.append(BadLine(1, "registry.no_header", {"expected": ", ".join(_COLUMNS)}))
-    return rows, bad
-
-
-def _doubts_of_header(line: int, columns: Sequence[str]) -> Iterator[BadLine]:
-    missing = [name for name in _NEEDED if name not in columns]
-    if len(missing) == len(_NEEDED):
-        yield BadLine(line, "registry.no_header", {"expected": ", ".join(_COLUMNS)})
-        return
-    for name in missing:
-        yield BadLine(line, "registry.missing_column", {"column": name})
-    for position, name in enumerate(columns):
-        if name not in _COLUMNS:
-            yield BadLine(line, "registry.unknown_column", {"column": name, "expected": ", ".join(_COLUMNS)})
-        elif name in columns[:position]:
-            yield BadLine(line, "registry.column_twice", {"column": name})
-
-
-def _doubts_of_row(
-    line: int, cell: Mapping[str, str], seen: Mapping[str, int], profiles: Collection[str] | None
-) -> list[BadLine]:
-    doubts: list[tuple[str, dict[str, object]]] = []
-    room = cell["room"]
-    doubts += [("registry.empty", {"column": name}) for name in _NEEDED if not cell[name]]
-    if room and not is_id(room):
-        doubts.append(("registry.bad_id", {"id": room}))
-    if room in seen:
-        doubts.append(("registry.room_twice", {"room": room, "line": seen[room]}))
-    if cell["province"] and not tag_of(cell["province"]):
-        doubts.append(("registry.bad_province", {"province": cell["province"]}))
-    for name, value in cell.items():
-        if len(value) > _LONGEST_NAME_CHARS:
-            doubts.append(("registry.long", {"column": name, "longest": _LONGEST_NAME_CHARS}))
-        elif not value.isprintable():
-            doubts.append(("registry.unprintable", {"text": repr(value)}))
-    address = cell.get("contact_mail", "")
-    if address and not _is_address(address):
-        doubts.append(("registry.bad_mail", {"address": address}))
-    if cell.get("contact_name") and not address:
-        doubts.append(("registry.contact_without_mail", {"name": cell["contact_name"]}))
-    if cell.get("language") and cell["language"].lower() not in LANGUAGES:
-        doubts.append(("registry.bad_language", {"chosen": cell["language"], "choices": ", ".join(LANGUAGES)}))
-    if profiles is not None and cell.get("profile") and cell["profile"] not in profiles:
-        doubts.append(("registry.bad_profile", {"profile": cell["profile"], "choices": ", ".join(sorted(profiles))}))
-    return [BadLine(line, code, facts) for code, facts in doubts]
-
-
-def _row_of(cell: Mapping[str, str]) -> _RoomRow:
-    kinds: tuple[PlaceKind, ...] = ("province", "district", "commune", "school")
-    contact = None
-    if "contact_mail" in cell:
-        address = cell["contact_mail"]
-        language = cell.get("language", "").lower() or DEFAULT_LANGUAGE
-        contact = _ContactRow(cell.get("contact_name", "") or address, address, language)
-    return _RoomRow(
-        room=cell["room"],
-        name=cell["name"],
-        place=[(kind, cell[kind]) for kind in kinds if cell.get(kind)],
-        profile=cell.get("profile"),
-        contact=contact,
-    )
-
-
-def _tidy(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def _is_address(text: str) -> bool:
-    return _ADDRESS.fullmatch(text) is not None
 
 
 # Rows
@@ -699,7 +539,7 @@ def _find_place(connection: Connection, levels: Sequence[tuple[PlaceKind, str]])
     return parent
 
 
-def _set_contact(connection: Connection, room: str, contact: _ContactRow, now_s: float) -> bool:
+def _set_contact(connection: Connection, room: str, contact: ContactRow, now_s: float) -> bool:
     """Whether that changed anything. An empty address leaves nobody in charge."""
     present = connection.execute(select(_contact).where(_contact.c.room == room, _contact.c.until_s.is_(None))).all()
     if [(row.name, row.address, row.language) for row in present] == ([tuple(contact)] if contact.address else []):

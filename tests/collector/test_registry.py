@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Engine
 
 from collector.database import open_database, sqlite_url
-from collector.registry import Registry, RegistryError, digest_of, tag_of
+from collector.registry import Registry, RegistryError, digest_of
+from collector.spelling import tag_of
 from contract.catalogue import LANGUAGES
 
 NOW_S = 1_790_000_000.0
