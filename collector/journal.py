@@ -8,7 +8,7 @@ given out: the journal then says that it is damaged, and the next start salvages
 import contextlib
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,7 @@ from collector.twins import Twin
 from contract.batch import pack_record, unpack_record
 from contract.durable_file import PAGE_BYTES, DurableFile, Shape, is_damage, is_full, quick_look, read_only_uri
 from contract.reading import Record
+from readiness.mains import Word as MainsWord
 
 QUARANTINE_MAX_COUNT: Final = 1000
 MAX_BYTES: Final = 16 << 30
@@ -77,6 +78,10 @@ CREATE TABLE IF NOT EXISTS stored (        -- readings kept since the epoch bega
 CREATE TABLE IF NOT EXISTS word (          -- what agents said of themselves, or was said of them
     agent TEXT NOT NULL, at_s REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
     PRIMARY KEY (agent, at_s)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mains (         -- what was said of the mains before and after each change
+    agent TEXT NOT NULL, target TEXT NOT NULL, room TEXT NOT NULL, at_s REAL NOT NULL, on_battery INTEGER NOT NULL,
+    PRIMARY KEY (agent, target, at_s)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS twin (          -- identities that two PCs have, until they are told apart
@@ -339,6 +344,20 @@ class Journal(_Answers):
         if row != (word.state, word.reason):
             self._db.execute("INSERT OR REPLACE INTO word VALUES (?, ?, ?, ?)", word)
 
+    def save_mains(self, agent: str, target: str, room: str, words: Iterable[MainsWord]) -> None:
+        """Note what an agent said of the mains of one UPS, instead of what was noted before."""
+        self._db.execute("DELETE FROM mains WHERE agent = ? AND target = ?", (agent, target))
+        rows = [(agent, target, room, word.at_s, int(word.is_on_battery)) for word in words]
+        self._db.executemany("INSERT OR IGNORE INTO mains VALUES (?, ?, ?, ?, ?)", rows)
+
+    def mains(self) -> dict[tuple[str, str, str], list[MainsWord]]:
+        """All that was noted of the mains, by agent, target and room, in the order of time."""
+        found: dict[tuple[str, str, str], list[MainsWord]] = {}
+        rows = self._db.execute("SELECT * FROM mains ORDER BY agent, target, at_s")
+        for agent, target, room, at_s, on_battery in rows:
+            found.setdefault((agent, target, room), []).append(MainsWord(at_s, bool(on_battery)))
+        return found
+
     def save_twin(self, twin: Twin) -> None:
         """Note that two PCs have one identity."""
         row = (twin.agent, twin.credential, twin.noticed_s, *twin.boots)
@@ -377,8 +396,11 @@ class Journal(_Answers):
         return Boot._make(row)._replace(sure=bool(row[4])) if row else None
 
     def shift_boots(self, step_s: float) -> None:
-        """Move the beginnings of all boots: our own clock, by which they are told, was set by so many seconds."""
+        """Move the beginnings of all boots, and all words about the mains: our own clock, by which they are told, was
+        set by so many seconds.
+        """
         self._db.execute("UPDATE boot SET began_s = began_s + ?, heard_s = heard_s + ?", (step_s, step_s))
+        self._db.execute("UPDATE OR IGNORE mains SET at_s = at_s + ?", (step_s,))
 
     def save_quarantined(self, arrived_s: float, agent: str, topic: str, why: str, body: bytes) -> None:
         """Put a bad message aside; the oldest beyond QUARANTINE_MAX_COUNT go."""
@@ -469,6 +491,7 @@ class Journal(_Answers):
         self._db.execute("DELETE FROM stream WHERE heard_s < ?", (before_s,))
         self._db.execute("DELETE FROM counted WHERE (agent, epoch) NOT IN (SELECT agent, epoch FROM stream)")
         self._db.execute("DELETE FROM boot WHERE heard_s < ?", (before_s,))
+        self._db.execute("DELETE FROM mains WHERE at_s < ?", (before_s,))
         self._db.execute("DELETE FROM gap WHERE noticed_s < ?", (before_s,))
 
     def size_bytes(self) -> int:

@@ -15,6 +15,7 @@ from collector.line.boots import Boots
 from collector.line.clones import Clones
 from collector.line.floods import Floods
 from collector.line.keeper import Answers, Counts, Keeper, Taken
+from collector.line.mains import MainsMemory
 from collector.line.own_series import OwnSeries
 from collector.line.pruning import Pruning
 from collector.line.self_doubt import SelfDoubt
@@ -67,11 +68,13 @@ class Pipeline:
         self._floods = Floods(problems=self.problems)
         self._self_doubt = SelfDoubt(grace_s=grace_s, problems=self.problems)
         self._own_series = OwnSeries(journal, generation=generation, problems=self.problems)
+        self._mains = MainsMemory(journal, watch, problems=self.problems)
         self._pruning = Pruning(journal, keep_s=keep_s, fed_id=fed_id, problems=self.problems)
 
     def recall(self, now: float) -> None:
         """Know again what was known before the start, from the journal."""
         self.watch.set_rooms(self.view, self._plan_of, now)
+        self._mains.recall(now)
         said_s: dict[str, float] = {}
         for word in self._journal.last_words():
             said_s[word.agent] = word.at_s
@@ -145,7 +148,7 @@ class Pipeline:
         for reading in kept.record.readings:
             measured_s = kept.taken_s - reading.before_s
             book.lag_ms = max(0.0, (kept.arrived_s - kept.taken_s) * 1000)
-            self.watch.fold(kept.room, reading, measured_s, kept.arrived_s)
+            self.watch.fold(kept.room, reading, measured_s, kept.arrived_s, agent=kept.agent)
 
     # Reviews.
 
@@ -185,6 +188,7 @@ class Pipeline:
         self._pruning.clock_stepped()
         self._own_series.clock_stepped()
         self.watch.start_over(now)
+        self._mains.recall(now)
 
     def review(self, now: float) -> None:
         """Judge every room, follow the incidents, tell people, keep the verdicts as series."""
@@ -194,6 +198,7 @@ class Pipeline:
         self._self_doubt.look(self.books.values(), now)
         review = self.watch.review(now, doubt=self.doubt(now))
         self._own_series.keep(review, self.view, self.books, now)
+        self._mains.keep()
         self._floods.forget(now)
         self._on_review(review, now)
         self._pruning.look(now)

@@ -4,7 +4,7 @@ The pipeline feeds it live, and `replay` feeds it from a file: the same judging 
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,6 +18,7 @@ from contract.plan import Plan
 from contract.reading import Reading
 from readiness.codes import Code
 from readiness.judge import judge
+from readiness.mains import Word as MainsWord
 from readiness.profile import Profile
 from readiness.state import WINDOW_LASTS_S, RoomState
 from readiness.state import Heard as Word
@@ -47,6 +48,15 @@ class Heard(NamedTuple):
 
     room: str
     at_s: float
+
+
+class MainsSaid(NamedTuple):
+    """What an agent said of the mains of one UPS in the last day, as far as it must be remembered."""
+
+    agent: str
+    target: str
+    room: str
+    words: tuple[MainsWord, ...]
 
 
 class RoomWatch:
@@ -165,6 +175,7 @@ class Watch:
         self._recipients: dict[str, tuple[Recipient, ...]] = {}
         self._version: int | None = None
         self._dropped: list[Change] = []
+        self._mains_news: set[tuple[str, str]] = set()
         self.cloned: dict[str, float] = {}
         """Rooms all of whose agents speak from two PCs each, and since when: nothing of them is believed."""
 
@@ -215,14 +226,41 @@ class Watch:
         """Who answers for a room now."""
         return self._recipients.get(room, ())
 
-    def fold(self, room: str, reading: Reading, measured_s: float, arrived_s: float) -> None:
-        """Step 9 of the line. A late reading is history: it changes nothing here, and may explain a past silence."""
+    def fold(self, room: str, reading: Reading, measured_s: float, arrived_s: float, *, agent: str = "") -> None:
+        """Step 9 of the line. A late reading is history: it changes nothing here, but may explain a past silence, and
+        counts in how often the mains failed today.
+        """
         watched = self.rooms.get(room)
         if watched is None:
             return
         self.outages.fold(room, reading, measured_s, arrived_s, watched.profile)
+        if watched.state.hear_mains(agent, reading, min(measured_s, arrived_s)):
+            self._mains_news.add((agent, reading.target))
         if watched.state.fold(reading, measured_s, arrived_s):
             watched.remember(reading, measured_s)
+
+    def mains_news(self) -> list[MainsSaid]:
+        """What storage has otherwise, until `mains_stored`."""
+        news = []
+        for agent, target in sorted(self._mains_news):
+            room = self._room_of.get(agent, "")
+            watched = self.rooms.get(room)
+            if watched is not None and (mains := watched.state.mains.get((agent, target))) is not None:
+                news.append(MainsSaid(agent, target, room, mains.words))
+        return news
+
+    def mains_stored(self) -> None:
+        """Storage has what `mains_news` gave."""
+        self._mains_news.clear()
+
+    def recall_mains(self, said: Iterable[MainsSaid], now: float) -> None:
+        """Know again from storage how often the mains failed in the rooms where these agents still stand."""
+        for one in said:
+            watched = self.rooms.get(one.room)
+            if watched is not None and self._room_of.get(one.agent) == one.room:
+                for word in one.words:
+                    if word.at_s <= now:
+                        watched.state.recall_mains(one.agent, one.target, word)
 
     def is_lost(self, agent: str) -> bool:
         """Whether the agent was lost, or said goodbye, and has not been heard since."""

@@ -31,7 +31,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     `roles` are the targets' roles that it is judged for; empty means all. `when` limits it to the mains, to the
     battery, or to a call that goes on; `beyond_lesson` says that the limit comes on top of the time that a lesson
     takes; `absolute`, that the sign of the figure does not matter. `probe` is the probe that brings `value`; an empty
-    one marks a figure that profiles may limit already and no probe brings yet. `sharper` is one that brings the same by
+    one marks a figure that no reading brings by itself, or none yet. `sharper` is one that brings the same by
     better means, and outranks it. `lasts_s` is how long a figure stands that is judged by its latest alone.
     """
 
@@ -170,6 +170,14 @@ METRICS: Final = {
         _mains("mains_low_v", "input_v", Code.MAINS_VOLTAGE_LOW, "below"),
         _mains("mains_high_v", "input_v", Code.MAINS_VOLTAGE_HIGH, "above"),
         _mains("battery_charge_ratio", "battery_charge_ratio", Code.BATTERY_CHARGE_LOW, "below"),
+        Metric(  # counted over a day by `readiness/mains.py`
+            name="mains_failures_count",
+            probe="",
+            value="mains_failures_count",
+            code=Code.MAINS_FAIL_OFTEN,
+            worse="above",
+            rule=Rule.LATEST,
+        ),
         _runtime("runtime_on_mains_s", "mains", beyond_lesson=False),
         _runtime("spare_on_mains_s", "mains", beyond_lesson=True),
         _runtime("runtime_on_battery_s", "battery", beyond_lesson=False),

@@ -1,5 +1,6 @@
 """The mains and the battery: what a yes or no of the UPS means, beside the limits of its figures."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -11,6 +12,7 @@ from readiness.state import Sight, Sign, Window
 from readiness.verdict import Finding, Level, worst
 from readiness.windows import CLEAR_COUNT
 
+_FAILURES: Final = "mains_failures_count"
 _UNKNOWN_RUNTIME_S: Final = 120.0
 """So long on battery without knowing how long it lasts, and it must be taken for short."""
 _OF_A_CUT: Final = frozenset({Code.POWER_BATTERY_LOW, Code.POWER_RUNTIME_SHORT, Code.POWER_RUNTIME_UNKNOWN})
@@ -18,7 +20,7 @@ _OF_A_CUT: Final = frozenset({Code.POWER_BATTERY_LOW, Code.POWER_RUNTIME_SHORT, 
 
 
 def look_at_power(evidence: Evidence) -> Iterator[Finding]:
-    """On battery, battery low, battery to be replaced, UPS silent."""
+    """On battery, battery low, mains that fail often, battery to be replaced, UPS silent."""
     for sight, windows in evidence.of_probe("power"):
         if not windows:
             continue
@@ -27,11 +29,28 @@ def look_at_power(evidence: Evidence) -> Iterator[Finding]:
             yield from _on_battery(evidence, sight, windows, since_s)
         elif (low_s := evidence.confirmed_since(sight, windows, "low_battery_bool", 1)) is not None:
             yield finding(Code.POWER_BATTERY_LOW, Level.DEGRADED, sight.target, low_s)
+        yield from _fails_often(evidence, sight)
         if (worn_s := evidence.confirmed_since(sight, windows, "battery_replace_bool", 1)) is not None:
             yield finding(Code.BATTERY_REPLACE, Level.DEGRADED, sight.target, worn_s)
         last = windows[-CLEAR_COUNT:]
         if len(last) == CLEAR_COUNT and all(window.sign is not Sign.ALIVE for window in last):
             yield finding(Code.UPS_SILENT, Level.DEGRADED, sight.target, last[0].measured_s)
+
+
+def _fails_often(evidence: Evidence, sight: Sight) -> Iterator[Finding]:
+    """How often the mains failed in the last day, told by the failure that was one too many."""
+    limit = next((one for one in evidence.profile.limits if one.metric == _FAILURES), None)
+    failures_s = evidence.state.failures_s(sight.target, evidence.now)
+    if limit is None or not failures_s:
+        return
+    for level, bound in ((Level.UNFIT, limit.unfit), (Level.DEGRADED, limit.degraded)):
+        if bound is not None and len(failures_s) >= bound:
+            since_s = failures_s[max(0, math.ceil(bound) - 1)]
+            yield finding(
+                Code.MAINS_FAIL_OFTEN, level, sight.target, since_s,
+                value=_FAILURES, measured=len(failures_s), needed=bound,
+            )  # fmt: skip
+            return
 
 
 def on_battery_since(evidence: Evidence, sight: Sight, windows: list[Window]) -> float | None:

@@ -11,6 +11,7 @@ import msgspec
 from contract.names import role_of
 from contract.outcome import Outcome
 from contract.reading import Reading
+from readiness.mains import Mains, Word
 from readiness.metrics import kept_values
 
 LIVE_WITHIN_S: Final = 180.0
@@ -20,6 +21,8 @@ WINDOW_LASTS_S: Final = 1800.0
 """A window older than this says nothing about now."""
 SIGHTS_MAX_COUNT: Final = 500
 """No room has so many probes and targets: what comes beyond is stored as history, and not judged."""
+MAINS_MAX_COUNT: Final = 50
+"""Nor so many UPSes."""
 _BEYOND: Final = 1e15
 """No quantity of ours is so large; what is, or is no number, counts as absent."""
 
@@ -183,13 +186,15 @@ class RoomState:
     Several agents may stand in a room; what they measure is told apart by probe and target only.
     """
 
-    __slots__ = ("agents", "known_since_s", "live_within_s", "room", "sights")
+    __slots__ = ("agents", "known_since_s", "live_within_s", "mains", "room", "sights")
 
     def __init__(self, room: str, *, live_within_s: float = LIVE_WITHIN_S) -> None:
         self.room = room
         self.live_within_s = live_within_s
         self.sights: dict[tuple[str, str], Sight] = {}
         self.agents: dict[str, Presence] = {}
+        self.mains: dict[tuple[str, str], Mains] = {}
+        """By agent and target: two agents may ask one UPS, or call two by the same name."""
         self.known_since_s: float | None = None
         """When anything was first heard of the room."""
 
@@ -213,6 +218,32 @@ class RoomState:
         self._known(measured_s)
         return sight.add(reading, measured_s)
 
+    def hear_mains(self, agent: str, reading: Reading, measured_s: float) -> bool:
+        """Count failures of the mains, also by what comes late; True when storage must hear of it."""
+        told = reading.values.get("on_battery_bool")
+        if reading.probe != "power" or told not in (0, 1) or not math.isfinite(measured_s):
+            return False
+        word = Word(measured_s, is_on_battery=bool(told))
+        is_news = self.recall_mains(agent, reading.target, word)
+        mains, counted = self.mains.get((agent, reading.target)), reading.values.get("transfers_total")
+        if mains is not None and counted is not None and abs(counted) < _BEYOND:
+            is_news |= mains.count(int(counted), word)
+        return is_news
+
+    def recall_mains(self, agent: str, target: str, word: Word) -> bool:
+        """The same of a word from storage."""
+        mains = self.mains.get((agent, target))
+        if mains is None:
+            if len(self.mains) >= MAINS_MAX_COUNT:
+                return False
+            mains = self.mains[agent, target] = Mains()
+        return mains.say(word)
+
+    def failures_s(self, target: str, now: float) -> list[float]:
+        """When the mains of a UPS failed in the last day, by the agent that saw most of it; the oldest first."""
+        told = [mains.failures_s(now) for (_, known), mains in self.mains.items() if known == target]
+        return max(told, key=len, default=[])
+
     def hear(self, agent: str, state: Heard, reason: str, at_s: float) -> None:
         """An agent's birth, goodbye (with its reason) or loss. The same again keeps the time since which it is so."""
         known = self.agents.get(agent)
@@ -223,10 +254,12 @@ class RoomState:
     def keep_only(self, keys: Collection[tuple[str, str]]) -> None:
         """Forget all probes and targets but these: what the plan no longer measures must not be missed."""
         self.sights = {key: sight for key, sight in self.sights.items() if key in keys}
+        self.mains = {key: mains for key, mains in self.mains.items() if ("power", key[1]) in keys}
 
     def keep_agents(self, agents: Collection[str]) -> None:
         """Forget all agents but these: the others stand in another room now."""
         self.agents = {agent: presence for agent, presence in self.agents.items() if agent in agents}
+        self.mains = {key: mains for key, mains in self.mains.items() if key[0] in agents}
 
     def _known(self, when_s: float) -> None:
         if self.known_since_s is None or when_s < self.known_since_s:

@@ -66,6 +66,7 @@ class Power(SnmpLogin, frozen=True, kw_only=True):
             "What feeds the load, by RFC 1628: " + ", ".join(f"{one.value} {one.name.lower()}" for one in Source) + ".",
         ),
         Value("alarms_count", "Alarms present."),
+        Value("transfers_total", "How often the battery was needed since apcupsd started; other sources do not count."),
     )
     urgent: ClassVar[frozenset[str]] = frozenset({"on_battery_bool"})
     """Told within seconds, whatever the tick: it may be the room's last word."""

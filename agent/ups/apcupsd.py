@@ -59,6 +59,7 @@ def tell_of_apcupsd(status: Mapping[str, str]) -> Told:
         found = figure(field, name, times)
         return () if found is None else (found,)
 
+    transfers = figure("transfers_count", "NUMXFERS")
     return Told(
         source=next((source for flag, source in _SOURCES if flag in flags), None),
         on_battery_s=figure("on_battery_s", "TONBATT"),
@@ -73,6 +74,7 @@ def tell_of_apcupsd(status: Mapping[str, str]) -> Told:
         inputs_hz=phase("inputs_hz", "LINEFREQ"),
         outputs_v=phase("outputs_v", "OUTPUTV"),
         loads_ratio=phase("loads_ratio", "LOADPCT", 0.01),
+        transfers_count=None if transfers is None else int(transfers),
         nominal_v=figure("nominal_v", "NOMINV"),
         transfer_low_v=figure("transfer_low_v", "LOTRANS"),
         transfer_high_v=figure("transfer_high_v", "HITRANS"),

@@ -48,6 +48,8 @@ def believe(told: Told) -> Values:
         values["output_source_code"] = int(told.source)
     if told.alarms_count is not None:
         values["alarms_count"] = told.alarms_count
+    if told.transfers_count is not None:
+        values["transfers_total"] = told.transfers_count
     return values
 
 

@@ -100,6 +100,7 @@ _RANGES: Final = {
     "inputs_hz": (40.0, 70.0),
     "loads_ratio": (0.0, 2.0),
     "alarms_count": (0, 1000),
+    "transfers_count": (0, 1_000_000),
     "nominal_v": (50.0, 1000.0),
     "transfer_low_v": (20.0, 1000.0),
     "transfer_high_v": (50.0, 1000.0),

@@ -35,6 +35,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     outputs_v: tuple[float, ...] = ()
     loads_ratio: tuple[float, ...] = ()
     alarms_count: int | None = None
+    transfers_count: int | None = None
+    """How often it went over to its battery since its program began to count."""
     nominal_v: float | None = None
     """What the mains should be."""
     transfer_low_v: float | None = None

@@ -21,7 +21,7 @@ class MainsMemory:
     def recall(self, now: float) -> None:
         """Let the watch know again what the journal has."""
         said = self._journal.mains().items()
-        self._watch.recall_mains((MainsSaid(agent, target, tuple(words)) for (agent, target), words in said), now)
+        self._watch.recall_mains((MainsSaid(*whose, tuple(words)) for whose, words in said), now)
 
     def keep(self) -> None:
         """Journal what is new. Until the next review it is in the journal's records only, of which the last hour is

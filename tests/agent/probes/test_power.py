@@ -624,6 +624,8 @@ APCUPSD_SAYINGS: Final = {
         {"STATUS": "ONBATT LOWBATT", "TONBATT": "900 Seconds", "BCHARGE": "9.0 Percent"},
         {"on_battery_bool": 1, "low_battery_bool": 1, "battery_charge_ratio": 0.09, "output_source_code": 5},
     ),
+    "counting": Case({"NUMXFERS": "3"}, {"transfers_total": 3}),
+    "counting nothing": Case({"NUMXFERS": "N/A"}, {}),
     "worn": Case({"STATUS": "ONLINE REPLACEBATT"}, {"battery_replace_bool": 1}),
     "boosting": Case({"STATUS": "BOOST ONLINE", "LINEV": "190.0"}, {"output_source_code": 6, "input_v": 190}),
     "calibrating": Case({"STATUS": "CAL ONBATT", "TONBATT": "5 Seconds"}, {"output_source_code": 5}),
