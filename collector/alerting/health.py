@@ -13,8 +13,8 @@ import msgspec
 
 from collector.alerting.decide import Notice, Reason, Recipient, decide
 from collector.alerting.incident import AGENTS, COLLECTOR, OWN, Change, Incident, Incidents, Policy
-from collector.alerting.letter import ZONE
 from collector.alerting.told import Told
+from collector.alerting.words import ZONE
 from readiness.verdict import Finding, Level, Verdict, worst
 
 DAILY: Final = "daily"

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from collector.alerting.decide import Recipient
 from collector.alerting.health import PROVEN_WITHIN_S, Health, Look, Sight, Trouble
 from collector.alerting.incident import AGENTS, COLLECTOR, Change, Incident, Policy
-from collector.alerting.letter import ZONE
 from collector.alerting.told import Tellable, Telling, Told
+from collector.alerting.words import ZONE
 from readiness.verdict import Level
 from tests.collector.alerting.troubles import DAY_S
 

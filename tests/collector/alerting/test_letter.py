@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from collector.alerting.decide import Notice, Reason, Recipient
-from collector.alerting.letter import LETTER_POLICY, RoomFacts, compose, compose_test
+from collector.alerting.letter import RoomFacts, compose, compose_test
+from collector.alerting.sheet import LETTER_POLICY
 from collector.web.letters import read_mail
 from contract.catalogue import LANGUAGES, Language, entries
 from readiness.causes import Cause, Certainty, Explanation, Witness
