@@ -12,9 +12,9 @@ from typing import Annotated, Final, Protocol
 import msgspec
 
 from contract.batch import Batch
+from contract.hours import Hours
 from contract.messages import Ack
 from contract.moment import Moment
-from contract.quiet_hours import QuietHours
 from contract.reading import Record
 
 BATCH_ROOM_BYTES: Final = 16 * 1024
@@ -63,7 +63,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     backlog_bps: Annotated[float, msgspec.Meta(gt=0)] = 64_000.0
-    quiet_hours: QuietHours = QuietHours()
+    quiet_hours: Hours = Hours()
 
     @property
     def room_bytes(self) -> int:

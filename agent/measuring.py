@@ -1,7 +1,7 @@
 """Takes one reading of a plan's job when it may be taken now, and adds what only the agent itself knows.
 
-A test of the line waits while a lesson is on; whatever crosses the line waits for tomorrow once the day's bytes for it
-are used.
+What has hours of its own waits for them, a test of the line for the lesson's end, and whatever crosses the line for
+tomorrow once the day's bytes for it are used.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import msgspec
 from agent.network.ladder import completed
 from agent.probe import Probe, cost_of, is_test
 from agent.spending import lesson
+from agent.spending.appointments import Appointments
 from agent.spending.budget import Use
 from agent.spending.circumstances import between, look, rates_bps
 from agent.spending.meter import TELLS_TCP, counting
@@ -20,6 +21,7 @@ from agent.spending.traffic import Traffic
 from agent.taking import Taken, take_reading
 from contract.moment import Clock
 from contract.names import role_of
+from contract.outcome import Outcome
 from contract.plan import Job, Plan
 from contract.rung import Rung
 
@@ -37,12 +39,16 @@ class Measurer:
         self._clock = clock
         self._traffic = traffic
         self._true_s = true_s
+        self._appointments = Appointments()
         self._calls: dict[str, lesson.Call] = {}
         self.lost_at = Rung.NONE
         """The step at which the last try to connect ended; NONE while connected."""
 
     async def measure(self, job: Job, probe: Probe, plan: Plan) -> Taken | None:
         """One reading, whatever happens; None when it is not the time for it."""
+        which = (job.probe, probe.target)
+        if job.hours.windows and not self._appointments.is_due(which, job.hours, self._true_s()):
+            return None
         use = self._use_of(probe)
         if use is not None and not self._traffic.budget.allows(use, self._true_s(), cost_bytes=cost_of(probe)):
             return None
@@ -52,6 +58,8 @@ class Measurer:
             taken = await self._take_with_circumstances(job, probe)
         else:
             taken = await self._take(job, probe)
+        if job.hours.windows:
+            self._appointments.kept(which, self._true_s(), went_well=taken.reading.outcome is Outcome.OK)
         return self._completed(job, taken)
 
     def _use_of(self, probe: Probe) -> Use | None:

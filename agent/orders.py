@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from agent.keyring import Keyring
-from agent.probe import Probe
+from agent.probe import Probe, is_in_hours_only
 from contract.plan import Plan, look_at_plan
 from contract.secret import references
 from contract.settings import Phrase, Problem, SettingsError
@@ -27,6 +27,7 @@ class Orders(NamedTuple):
     fingerprint: str
 
 
+_EXAMPLE_HOURS = 'hours = ["23:00-05:00"]'
 NO_ORDERS = Orders(Plan(tick_s=60.0, profile="", backlog_bps=64_000.0, jobs=()), (), "")
 
 
@@ -64,8 +65,11 @@ def read_orders(
             problems += [one._replace(where=f"{where}.{one.where}" if one.where else where) for one in error.problems]
             continue
         probes.append(probe)
-        if probe.longest_s > job.every_s:
-            facts: dict[str, object] = {"longest": _seconds(probe.longest_s), "every": _seconds(job.every_s)}
+        facts: dict[str, object]
+        if is_in_hours_only(probe) and not job.hours.windows:
+            problems.append(Problem(f"{where}.hours", "settings.needs", {"what": job.probe, "needed": _EXAMPLE_HOURS}))
+        elif probe.longest_s > job.every_s and not job.hours.windows:
+            facts = {"longest": _seconds(probe.longest_s), "every": _seconds(job.every_s)}
             problems.append(Problem(f"{where}.every_s", "settings.slower_than_its_turn", facts))
         if "target" not in job.settings and (job.probe, probe.target) in measured:
             facts = {"probe": job.probe, "target": probe.target}

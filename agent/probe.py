@@ -67,6 +67,11 @@ def is_test(probe: Probe) -> bool:
     return bool(getattr(type(probe), "is_test", False))
 
 
+def is_in_hours_only(probe: Probe) -> bool:
+    """Whether a plan must name the hours in which it runs, since it takes much of the line; few do."""
+    return bool(getattr(type(probe), "in_hours_only", False))
+
+
 def cost_of(probe: Probe) -> int:
     """About how many bytes one measurement sends and receives, headers included; 0 for what asks nobody."""
     cost_bytes: int = getattr(probe, "cost_bytes", 0)

@@ -28,11 +28,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return self.start_mono_s + tick * self.tick_s
 
     def due(self, tick: int, *, urgent: Collection[str] = ()) -> tuple[int, ...]:
-        """Places in `jobs` of those to start at a tick; probes named urgent are due at each one."""
+        """Places in `jobs` of those to start at a tick; probes named urgent are due at each one, and so are those that
+        have hours of their own: whether it is one of them is not told by a tick.
+        """
         return tuple(
             place
             for place, job in enumerate(self.jobs)
-            if job.probe in urgent or tick % max(1, round(job.every_s / self.tick_s)) == 0
+            if job.probe in urgent or job.hours.windows or tick % max(1, round(job.every_s / self.tick_s)) == 0
         )
 
     @property

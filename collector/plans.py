@@ -16,7 +16,7 @@ from readiness.profile import Profile
 log = logging.getLogger(__name__)
 
 DEFAULT_NAME: Final = "default"
-_REFLECTED: Final = frozenset({"stamp", "sufficiency"})
+_REFLECTED: Final = frozenset({"stamp", "sufficiency", "throughput"})
 """Probes that need a reflector, and a key for it."""
 
 

@@ -247,6 +247,8 @@ def probe_page(name: str) -> str:
     lines += table(("value", "meaning", "unit", "type"), value_rows(probe.values))
     lines += ["## Needs", "", f"Rights: {probe.rights}", "", f"Bytes over the school's line: {cost(name)}", ""]
     lines += ["## Example", "", "```toml", "[[probe]]", f'name = "{name}"']
+    if getattr(probe, "in_hours_only", False):
+        lines.append('hours = ["23:00-05:00"]')
     lines += [f"{key} = {toml(value)}" for key, value in probe.example.items()]
     lines += ["```"]
     return "\n".join(lines).rstrip() + "\n"

@@ -1,26 +1,19 @@
 """Whether the line carries a lesson's bitrate, up and down at once; a few seconds instead of a speed test."""
 
-import threading
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar
 
 import msgspec
 
-from agent.media.packets import Refusal, Wire, in_thread
-from agent.media.streaming import LineTest, Refused, Result, Silent, StreamTest
+from agent.media.streaming import Result, StreamTest
 from agent.media.sufficing import Answer, Found
-from agent.network.resolving import resolve
-from agent.probe import ProbeFailed, Value, Values
+from agent.media.tested import ASKING_S, OVERHEAD, RESOLVES_WITHIN_S, with_reflector
+from agent.probe import Value, Values
 from agent.probes.stamp import key_doubts
 from agent.spending.circumstances import CIRCUMSTANCES
-from contract.outcome import Outcome
 from contract.settings import Id, Port, Problem, Seconds, Target
 
 Bps = Annotated[float, msgspec.Meta(ge=0, le=100e6)]
-
-_RESOLVES_WITHIN_S: Final = 5.0
-_ASKING_S: Final = 8.0
-_OVERHEAD: Final = 1.05
 
 
 class Sufficiency(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,19 +71,15 @@ class Sufficiency(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cost_bytes(self) -> int:
         """Both streams at their full length; most tests are certain long before."""
-        return round((self.up_bps + self.down_bps) / 8 * self.duration_s * _OVERHEAD)
+        return round((self.up_bps + self.down_bps) / 8 * self.duration_s * OVERHEAD)
 
     @property
     def longest_s(self) -> float:
         """Resolving, asking, the streams and their end."""
-        return _RESOLVES_WITHIN_S + _ASKING_S + self.duration_s + 2
+        return RESOLVES_WITHIN_S + ASKING_S + self.duration_s + 2
 
     async def measure(self) -> Values:
-        """One test. Raises ProbeFailed: DENIED when the reflector has no test to give now, TIMEOUT, REFUSED,
-        UNREACHABLE or NO_NAME.
-        """
-        what = f"sufficiency {self.address}:{self.port}"
-        found = await resolve(self.address, what, _RESOLVES_WITHIN_S)
+        """One test. Raises ProbeFailed as `with_reflector`."""
         test = StreamTest(
             agent=self.agent,
             key=bytes.fromhex(self.key),
@@ -98,21 +87,8 @@ class Sufficiency(msgspec.Struct, frozen=True, kw_only=True):
             down_bps=round(self.down_bps),
             longest_s=self.duration_s,
         )
-
-        def run(abandoned: threading.Event) -> Result:
-            with Wire(found.address, found.family, self.port) as wire:
-                return LineTest(wire, test, abandoned).run()
-
-        try:
-            return values_of(await in_thread(run))
-        except Refused as refused:
-            raise ProbeFailed(Outcome.DENIED, f"{what}: no test now: {refused}") from None
-        except Silent as silent:
-            raise ProbeFailed(Outcome.TIMEOUT, f"{what}: {silent}") from None
-        except Refusal as refusal:
-            raise ProbeFailed(refusal.outcome, f"{what}: {refusal}") from None
-        except OSError as error:
-            raise ProbeFailed(Outcome.UNREACHABLE, f"{what}: {error.strerror or error}") from None
+        what = f"sufficiency {self.address}:{self.port}"
+        return values_of(await with_reflector(what, self.address, self.port, lambda run: run(test)))
 
 
 def values_of(result: Result) -> Values:

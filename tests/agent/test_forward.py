@@ -9,9 +9,9 @@ import pytest
 from agent.forward import DEAF_AFTER_S, FIRST_RESEND_S, LIVE_MAX_COUNT, LONGEST_RESEND_S, Forwarder, Pace
 from collector.reception import Reception
 from contract.batch import Batch, encode_batch
+from contract.hours import Hours, parse_window
 from contract.messages import Ack
 from contract.moment import Moment
-from contract.quiet_hours import QuietHours, parse_window
 from contract.reading import Reading, Record
 from contract.spool import Spool, SpoolLimits
 
@@ -29,7 +29,7 @@ class Desk:
         backlog_bps: float = 1e9,
         stored: int = 0,
         earlier: tuple[int, ...] = (),
-        quiet_hours: QuietHours = QuietHours(),  # noqa: B008 - a value that cannot change
+        quiet_hours: Hours = Hours(),  # noqa: B008 - a value that cannot change
     ) -> None:
         self.mono_s = 1000.0
         self.wall_s = 1.8e9
@@ -168,7 +168,7 @@ def test_what_is_in_flight_holds_up_a_live_record_for_seconds_only(backlog_bps: 
     assert in_flight_bytes * 8 / 32_000 <= 12.0
 
 
-MORNING = QuietHours(tuple(window for window in [parse_window("07:00-11:30")] if window is not None))
+MORNING = Hours(tuple(window for window in [parse_window("07:00-11:30")] if window is not None))
 SIX_S = 1_795_500_000.0 // 86400 * 86400 + 6 * 3600.0
 """Six in the morning of a day, in UTC."""
 

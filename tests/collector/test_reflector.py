@@ -146,6 +146,11 @@ ssid = 12
 name = "sufficiency"
 target = "lesson.centre"
 every_s = "6h"
+
+[[probe]]
+name = "throughput"
+target = "lesson.centre"
+hours = ["23:00-05:00"]
 """
 
 
@@ -156,12 +161,13 @@ def test_a_plan_is_completed_for_its_agent(tmp_path: Path) -> None:
     completion = Completion(lambda: SECRET, Reach("centre.example.vn", 8620))
     payload = completion.payload(plan, "pc-1", PROFILES["zoom-720p"])
     key = stamp.derive_key(SECRET, "pc-1").hex()
-    _, ours, other, sufficiency = read_orders(payload, load_probe, source="plan").plan.jobs
+    _, ours, other, sufficiency, throughput = read_orders(payload, load_probe, source="plan").plan.jobs
     assert ours.settings == {
         "target": "lesson.centre", "address": "centre.example.vn", "port": 8620, "agent": "pc-1", "key": key
     }  # fmt: skip
     assert other.settings == {"target": "lesson.other", "address": "203.0.113.7", "port": 9000, "ssid": 12}
     assert sufficiency.settings == ours.settings | {"up_bps": 1.8e6, "down_bps": 2.6e6}
+    assert throughput.settings == ours.settings
     assert completion.payload(plan, "pc-1", PROFILES["zoom-720p"]) is payload, "the same as long as nothing changed"
     assert completion.payload(plan, "pc-2", PROFILES["zoom-720p"]) != payload
     assert b'"up_bps":150000' in completion.payload(plan, "pc-1", PROFILES["audio-only"])
