@@ -13,14 +13,16 @@ from collector.alerting.decide import Notice, Recipient, decide
 from collector.alerting.incident import Change, Incidents, Policy
 from collector.alerting.told import Told
 from collector.outages import Outage, Outages
-from collector.registry import RegistryView, Room
+from collector.reflectors import Answered, reflector_of
+from collector.registry import Agent, RegistryView, Room
+from contract.outcome import Outcome
 from contract.plan import Plan
 from contract.reading import Reading
 from readiness.codes import Code
 from readiness.judge import judge
 from readiness.mains import Word as MainsWord
 from readiness.profile import Profile
-from readiness.state import WINDOW_LASTS_S, RoomState
+from readiness.state import TO_REFLECTORS, WINDOW_LASTS_S, RoomState
 from readiness.state import Heard as Word
 from readiness.verdict import Finding, Level, Verdict
 
@@ -176,6 +178,9 @@ class Watch:
         self._version: int | None = None
         self._dropped: list[Change] = []
         self._mains_news: set[tuple[str, str]] = set()
+        self._answered = Answered()
+        self._revoked: dict[str, Agent] = {}
+        """Rooms that the revocation of their last agent left without any."""
         self.cloned: dict[str, float] = {}
         """Rooms all of whose agents speak from two PCs each, and since when: nothing of them is believed."""
 
@@ -194,6 +199,7 @@ class Watch:
                 Recipient(address=one.address, name=one.name, language=one.language) for one in contacts
             )
             self.rooms[name].keep_agents(view.agents_in(name))
+        self._revoked = {name: last for name in view.rooms if (last := view.revoked_in(name)) is not None}
         self.outages.set_places({name: room.place for name, room in view.rooms.items()})
         for gone in self.rooms.keys() - view.rooms.keys():
             del self.rooms[gone]
@@ -238,6 +244,10 @@ class Watch:
             self._mains_news.add((agent, reading.target))
         if watched.state.fold(reading, measured_s, arrived_s):
             watched.remember(reading, measured_s)
+            if reading.probe in TO_REFLECTORS and reading.outcome is Outcome.OK:
+                reflector = reflector_of(watched.plan, reading.probe, reading.target)
+                if reflector is not None:
+                    self._answered.note(reflector, room, min(measured_s, arrived_s))
 
     def mains_news(self) -> list[MainsSaid]:
         """What storage has otherwise, until `mains_stored`."""
@@ -296,6 +306,7 @@ class Watch:
             watched.trails.clear()
             watched.levels.clear()
         self._heard = {agent: Heard(heard.room, now) for agent, heard in self._heard.items()}
+        self._answered.clear()
         self.outages.start_over()
 
     def review(self, now: float, *, doubt: Doubt = SURE) -> Review:
@@ -333,7 +344,23 @@ class Watch:
         cloned_s = self.cloned.get(watched.state.room)
         if cloned_s is not None:
             return _unseen(watched, Code.AGENT_CLONED, "pc", cloned_s, now)
+        last = self._revoked.get(watched.state.room)
+        if last is not None and last.revoked_s is not None:
+            return _unseen(watched, Code.AGENT_REVOKED, f"pc-{last.agent}", last.revoked_s, now)
+        self._look_for_witnesses(watched)
         return judge(watched.profile, watched.state, None, now, before)
+
+    def _look_for_witnesses(self, watched: RoomWatch) -> None:
+        """Tell a room whose test packets nobody answers when the same reflector last answered another room."""
+        watched.state.answered_s = {}
+        for key, sight in watched.state.sights.items():
+            if not sight.unanswered_count or sight.probe not in TO_REFLECTORS:
+                continue
+            reflector = reflector_of(watched.plan, *key)
+            if reflector is None or not (reflector.is_key_ours or sight.windows):
+                continue
+            if (at_s := self._answered.another_s(reflector, watched.state.room)) is not None:
+                watched.state.answered_s[key] = at_s
 
     def _notice_silence(self, now: float) -> None:
         """A broker may not notice a half-open connection: an agent long without a word is lost, Will or not."""

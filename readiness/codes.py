@@ -12,6 +12,7 @@ class Code(enum.StrEnum):
     # Nothing, or nothing new, is known.
     COLLECTOR_BLIND = "COLLECTOR_BLIND"
     AGENT_CLONED = "AGENT_CLONED"
+    AGENT_REVOKED = "AGENT_REVOKED"
     NEVER_HEARD = "NEVER_HEARD"
     ROOM_SILENT_ON_BATTERY = "ROOM_SILENT_ON_BATTERY"
     ROOM_SILENT = "ROOM_SILENT"
@@ -62,6 +63,7 @@ class Code(enum.StrEnum):
     PART_WARNING = "PART_WARNING"
     LAMP_WORN = "LAMP_WORN"
     # How good the way is.
+    UDP_BLOCKED = "UDP_BLOCKED"
     LAN_LOSSY = "LAN_LOSSY"
     LINK_DROPS = "LINK_DROPS"
     LINK_LOSSY = "LINK_LOSSY"

@@ -10,7 +10,7 @@ from readiness.state import WINDOW_LASTS_S, RoomState, Sight, Sign, Window
 from readiness.verdict import Finding, Level
 from readiness.windows import CLEAR_COUNT, run_of
 
-NETWORK_PROBES: Final = frozenset({"ping", "tcp", "http", "snmp", "device", "stamp", "sufficiency"})
+NETWORK_PROBES: Final = frozenset({"ping", "tcp", "http", "snmp", "device", "stamp", "sufficiency", "throughput"})
 """Probes whose answer comes over the network: proof that the way to the target works."""
 _SILENT_PROBES: Final = frozenset({"snmp", "power", "host", "agent", "link", "peripherals"})
 """Probes whose silence does not mean that their target is lost: an unknown community looks just like it."""

@@ -10,6 +10,7 @@ from readiness.devices import missing, parts, silent_to_snmp
 from readiness.evidence import Evidence, Fate, finding
 from readiness.hearing import half_silence, missing_evidence, ping_columns, silence
 from readiness.ladder import CUTS, climb
+from readiness.media import look_at_udp
 from readiness.metrics import IN_CALL, Rule
 from readiness.power import look_at_power, on_battery_since, weigh_power
 from readiness.profile import Check, Profile
@@ -61,6 +62,7 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
     yield from missing(evidence, cause)
     yield from parts(evidence)
     yield from look_at_power(evidence)
+    yield from look_at_udp(evidence, cause)
     yield from _beyond_limits(evidence, is_cut=cause in CUTS)
     yield from silent_to_snmp(evidence)
     yield from missing_evidence(evidence)
@@ -173,13 +175,5 @@ def _carried(one: Finding, previous: Verdict | None) -> Finding:
         return one
     for known in previous.findings:
         if known.code == one.code and known.target == one.target and known.since_s < one.since_s:
-            return finding(
-                Code(one.code),
-                one.level,
-                one.target,
-                known.since_s,
-                value=one.value,
-                measured=one.measured,
-                needed=one.needed,
-            )
+            return msgspec.structs.replace(one, since_s=known.since_s)
     return one

@@ -51,6 +51,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     lesson begins without name resolution (a codec that dials by address does without). `lesson_min` is how many
     minutes a battery has to last. `calls` are the protocols that a codec may be called by, `sip` and `h323`: one that
     is configured to be registered and is not degrades the room, and makes it UNFIT when `needs_registration`.
+    `udp_ports` names the ports that its media need, as whoever opens them is told. `servers` are the meeting platforms'
+    own (HOST:PORT, TCP): a plan's `link` probe that names none is given these.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     needs_dns: bool = False
     calls: frozenset[str] = frozenset()
     needs_registration: bool = False
+    udp_ports: str = ""
+    servers: tuple[str, ...] = ()
 
     def checks(self, probe: str, role: str) -> tuple[Check, ...]:
         """What to judge a probe's values of a target of the role by."""
@@ -100,6 +104,9 @@ class _SizeLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 _WrittenLimit = _NumberLimit | _SecondsLimit | _SizeLimit
 _SIGNAL_RULE: Final = 'probes and a role, such as "ping lesson" or "ping|tcp codec"'
+_ServerText = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9.-]{1,253}:[1-9][0-9]{0,4}\Z", description="HOST:PORT, such as zoom.us:443")
+]
 _SignalText = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_|]+ [a-z]+\Z", description=_SIGNAL_RULE)]
 
 
@@ -112,6 +119,8 @@ class _WrittenProfile(msgspec.Struct, frozen=True, kw_only=True):
     needs_dns: bool = False
     calls: tuple[Literal["sip", "h323"], ...] = ()
     needs_registration: bool = False
+    udp_ports: Annotated[str, msgspec.Meta(max_length=300)] = ""
+    servers: tuple[_ServerText, ...] = ()
     limits: dict[str, object] = {}
 
 
@@ -149,6 +158,8 @@ def read_profiles(raw: Mapping[str, object], source: str) -> dict[str, Profile]:
             needs_dns=one.needs_dns,
             calls=frozenset(one.calls),
             needs_registration=one.needs_registration,
+            udp_ports=one.udp_ports,
+            servers=one.servers,
         )
     if not written.profile:
         problems.append(Problem("profile", "settings.missing", {"expected": Phrase("expect.table", {})}))

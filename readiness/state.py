@@ -23,6 +23,8 @@ SIGHTS_MAX_COUNT: Final = 500
 """No room has so many probes and targets: what comes beyond is stored as history, and not judged."""
 MAINS_MAX_COUNT: Final = 50
 """Nor so many UPSes."""
+_ENOUGH_COUNT: Final = 10
+"""Test packets: fewer without an answer may be chance."""
 _BEYOND: Final = 1e15
 """No quantity of ours is so large; what is, or is no number, counts as absent."""
 
@@ -66,6 +68,8 @@ class Sight:
         "probe",
         "role",
         "target",
+        "unanswered_count",
+        "unanswered_since_s",
         "windows",
     )
 
@@ -80,6 +84,9 @@ class Sight:
         self.failing_count = 0
         """Attempts in a row, up to the latest, that determined nothing."""
         self.failing_since_s = 0.0
+        self.unanswered_count = 0
+        """Tests in a row, up to the latest, of whose packets none was answered."""
+        self.unanswered_since_s = 0.0
 
     def recent(self, since_s: float) -> list[Window]:
         """The windows not older than a time; the list itself where that is all of them: look, do not touch."""
@@ -105,8 +112,16 @@ class Sight:
         elif measured_s > self.latest_s:
             self.failing_count = 0
         if measured_s > self.latest_s:
+            self._note_answer(reading, measured_s)
             self.latest, self.latest_s = reading, measured_s
         return True
+
+    def _note_answer(self, reading: Reading, measured_s: float) -> None:
+        if reading.outcome is Outcome.TIMEOUT and reading.values.get("sent_count", _ENOUGH_COUNT) >= _ENOUGH_COUNT:
+            self.unanswered_since_s = self.unanswered_since_s if self.unanswered_count else measured_s
+            self.unanswered_count += 1
+        else:
+            self.unanswered_count = 0
 
     def _shared(self, numbers: tuple[float | None, ...]) -> tuple[float | None, ...]:
         """The same numbers, in one place in memory when they are those of the window before: states seldom change."""
@@ -136,12 +151,12 @@ def _time(window: Window) -> float:
     return window.measured_s
 
 
-_TO_REFLECTORS: Final = frozenset({"stamp", "sufficiency"})
+TO_REFLECTORS: Final = frozenset({"stamp", "sufficiency", "throughput"})
 """Probes whose silence says nothing of the target: a firewall, a wrong key or a reflector at rest look alike."""
 
 
 def _sign_of(reading: Reading) -> Sign | None:
-    if reading.probe in _TO_REFLECTORS:
+    if reading.probe in TO_REFLECTORS:
         values = reading.values
         makes_sense = values.get("received_count", 0) <= values.get("sent_count", math.inf)
         return Sign.ALIVE if reading.outcome is Outcome.OK and makes_sense else None
@@ -186,13 +201,15 @@ class RoomState:
     Several agents may stand in a room; what they measure is told apart by probe and target only.
     """
 
-    __slots__ = ("agents", "known_since_s", "live_within_s", "mains", "room", "sights")
+    __slots__ = ("agents", "answered_s", "known_since_s", "live_within_s", "mains", "room", "sights")
 
     def __init__(self, room: str, *, live_within_s: float = LIVE_WITHIN_S) -> None:
         self.room = room
         self.live_within_s = live_within_s
         self.sights: dict[tuple[str, str], Sight] = {}
         self.agents: dict[str, Presence] = {}
+        self.answered_s: dict[tuple[str, str], float] = {}
+        """By probe and target: when the reflector that a test asks last answered another room, where that is known."""
         self.mains: dict[tuple[str, str], Mains] = {}
         """By agent and target: two agents may ask one UPS, or call two by the same name."""
         self.known_since_s: float | None = None

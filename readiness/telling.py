@@ -51,6 +51,7 @@ def _tell(kind: str, finding: Finding, language: Language) -> str:
         part=_part(finding.value, language),
         measured=_number(finding, finding.measured, language),
         needed=_number(finding, finding.needed, language),
+        note=finding.note,
     )
     return text[:1].upper() + text[1:]
 

@@ -306,3 +306,52 @@ def test_each_change_of_level_is_noted_once() -> None:
     assert levels[-1] is Level.UNFIT
     assert all(before is not after for before, after in itertools.pairwise(levels))
     assert [room for review in tower.reviews for room in review.changed] == ["room-1"] * len(levels)
+
+
+def a_reflected_plan(**settings: object) -> Plan:
+    jobs = (
+        Job(probe="ping", every_s=60.0, settings={"target": "lesson-zoom"}),
+        Job(probe="stamp", every_s=60.0, settings={"target": "lesson.centre", **settings}),
+    )
+    return Plan(tick_s=60.0, profile="", backlog_bps=64_000.0, jobs=jobs)
+
+
+def reflected(*, answered: bool) -> Reading:
+    values: dict[str, int | float] = {"sent_count": 1000, "received_count": 1000 if answered else 0}
+    outcome = Outcome.OK if answered else Outcome.TIMEOUT
+    return Reading(probe="stamp", target="lesson.centre", outcome=outcome, values=values)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "answers_them", "is_blocked"),
+    [
+        ({}, {}, True, True),
+        ({}, {}, False, False),
+        ({"address": "centre.example.vn"}, {"address": "centre.example.vn"}, True, True),
+        ({"address": "centre.example.vn"}, {"address": "elsewhere.example.vn"}, True, False),
+        ({"port": 8620}, {"port": 862}, True, False),
+        ({"key": "00" * 16, "agent": "pc-a"}, {}, True, False),
+        (None, {}, True, False),
+    ],
+    ids=["one reflector", "at rest", "another host", "two hosts", "two ports", "a key by hand", "no plan"],
+)
+def test_udp_is_blocked_where_the_same_reflector_answers_another_room(
+    mine: dict[str, object] | None, theirs: dict[str, object], *, answers_them: bool, is_blocked: bool
+) -> None:
+    watch = Watch(
+        profiles=default_profiles(), policy=POLICY, incidents=Incidents(POLICY), told=Told(), silent_after_s=180.0
+    )
+    plans = {"a": None if mine is None else a_reflected_plan(**mine), "b": a_reflected_plan(**theirs)}
+    view = a_view(1, {"a": "pc-a", "b": "pc-b"})
+    now = START_S
+    for _ in range(5):
+        now += 60
+        watch.set_rooms(view, lambda room: plans[room.room], now)
+        for room, is_answered in (("a", False), ("b", answers_them)):
+            watch.hear(f"pc-{room}", "online", "", now)
+            for reading in (ping(), dns(), reflected(answered=is_answered)):
+                watch.fold(room, reading, now, now)
+        review = watch.review(now)
+    codes = [finding.code for finding in review.verdicts["a"].findings]
+    assert ("UDP_BLOCKED" in codes) is is_blocked
+    assert "UDP_BLOCKED" not in [finding.code for finding in review.verdicts["b"].findings]
