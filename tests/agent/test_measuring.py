@@ -19,7 +19,8 @@ from contract.plan import Job, Plan, look_at_plan
 from contract.rung import Rung
 from tests.agent.made import PcClock
 
-NOW_S = 1_795_500_000.0  # 2026-11-24 05:00 in Vietnam
+NOW_S = 1_795_500_000.0  # 2026-11-24 13:00 in Vietnam
+EVENING_MIN = 540  # until 22:00 there
 PLAN = Plan(tick_s=60.0, profile="", backlog_bps=64_000.0, jobs=(), daily_bytes=10_000_000)
 ALL_DAY, _ = look_at_plan({"quiet_hours": ["00:00-23:00"]}, source="plan")
 
@@ -170,3 +171,18 @@ def test_a_file_that_a_power_cut_left_half_written_costs_only_the_count(tmp_path
 def test_the_plans_default_limit_is_one_that_every_plan_has() -> None:
     plan, problems = look_at_plan({}, source="plan")
     assert (plan.daily_bytes, problems) == (200_000_000, [])
+
+
+def test_what_has_hours_of_its_own_is_taken_once_in_them(desk: Desk) -> None:
+    now_s = [NOW_S]
+    measurer = Measurer(PcClock(), desk.traffic, lambda: now_s[0])
+    plan, _ = look_at_plan({"probe": [{"name": "made", "hours": ["22:00-04:00"]}]}, source="plan")
+    taken_s = []
+    for minute in range(48 * 60):
+        now_s[0] = NOW_S + minute * 60.0
+        if asyncio.run(measurer.measure(plan.jobs[0], Costly(), plan)) is not None:
+            taken_s.append(minute)
+    assert len(taken_s) == 2
+    first, second = (minute - EVENING_MIN for minute in taken_s)
+    assert 0 <= first <= 3 * 60
+    assert 0 <= second - 24 * 60 <= 3 * 60
