@@ -392,9 +392,8 @@ def spend(folder: Path, telemetry_bytes: int) -> None:
     (folder / "traffic.json").write_bytes(msgspec.json.encode(spent))
 
 
-def tell_time(desk: Desk, collector_s: float) -> None:
-    """Acknowledge the latest, and say what time it is."""
-    latest = desk.batches()[-1]
+def tell_time(desk: Desk, latest: Batch, collector_s: float) -> None:
+    """Acknowledge a batch, and say what time it is."""
     ack = Ack(epoch=latest.epoch, upto=latest.last, generation="gen1", collector_s=collector_s)
     desk.client.publish(f"{DOWN}/ack", encode_small(ack))
 
@@ -406,13 +405,13 @@ def test_an_agent_whose_day_is_spent_says_so_falls_silent_and_speaks_again_the_n
     attempts = Attempts(0.0)
     start(broker.port, loads(made=Stretched(attempts=attempts)), one_probe(daily_bytes=5_000_000))
     wait_until(desk.batches)
-    tell_time(desk, NOON_S)
+    tell_time(desk, desk.batches()[-1], NOON_S)
     wait_until(lambda: desk.states()[-1].reason == "budget_spent")
     assert desk.states()[-1].state == "offline"
     measured_count, sent_count = len(attempts.began_s), len(desk.batches())
     wait_until(lambda: len(attempts.began_s) >= measured_count + 4)
     assert len(desk.batches()) <= sent_count + 1, "at most what was on its way"
-    tell_time(desk, NOON_S + DAY_S)
+    tell_time(desk, desk.batches()[-1], NOON_S + DAY_S)
     wait_until(lambda: desk.states()[-1].state == "online")
     wait_until(lambda: len(desk.batches()) > sent_count + 1)
 
@@ -437,11 +436,11 @@ def test_backlog_waits_for_the_next_day_when_the_day_has_bytes_for_live_records_
 
     start(broker.port, loads(made=measured(a_ms=1.0)), one_probe(daily_bytes=5_000_000))
     wait_until(live)
-    tell_time(desk, NOON_S)
+    tell_time(desk, live()[-1], NOON_S)
     sent_count = len(live())
     wait_until(lambda: len(live()) >= sent_count + 3)
     assert not oldest_has_come()
-    tell_time(desk, NOON_S + DAY_S)
+    tell_time(desk, live()[-1], NOON_S + DAY_S)
     wait_until(oldest_has_come)
 
 

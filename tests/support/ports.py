@@ -1,25 +1,50 @@
 """Finds free ports on the loopback address."""
 
+import contextlib
+import random
 import socket
+import sys
+from collections.abc import Iterator
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
-_handed_out: set[int] = set()
+_BLOCK_PORTS: Final = 100
+_BLOCKS: Final = range(10_000, 32_700, _BLOCK_PORTS)
+"""Below the ports that Linux gives to whoever connects (32768 and up), which it may do at any moment."""
+_claims: list[socket.socket] = []
+
+
+def _numbers() -> Iterator[int]:
+    """Ports of blocks that are ours alone: of this run, and of this worker of it."""
+    for block in random.sample(_BLOCKS, len(_BLOCKS)):
+        if _claim(block):
+            yield from range(block, block + _BLOCK_PORTS)
+
+
+def _claim(block: int) -> bool:
+    """Whether no other process has it; it is ours until we end."""
+    if sys.platform != "linux":
+        return True  # only Linux has names that end with their process; elsewhere chance must do
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0sansang-ports-{block}")
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
+
+
+_ours: Final = _numbers()
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port that nobody listens on, and that this run has not handed out before.
-
-    Somebody else may take it before it is used: servers that can listen on port 0 should.
-    """
-    for _ in range(100):
-        with socket.socket(socket.AF_INET, kind) as sock:
-            sock.bind((LOOPBACK, 0))
-            port = int(sock.getsockname()[1])
-        if port not in _handed_out:
-            _handed_out.add(port)
+    """A port that nobody listens on, and that no run on this machine hands out again while this one lasts."""
+    for port in _ours:
+        with socket.socket(socket.AF_INET, kind) as sock, contextlib.suppress(OSError):
+            sock.bind((LOOPBACK, port))
             return port
-    raise RuntimeError("no free port in 100 tries")
+    raise RuntimeError("no port is free")
 
 
 def is_listening(port: int) -> bool:

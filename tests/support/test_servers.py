@@ -1,6 +1,8 @@
 """The servers that other tests stand on really start, really work, and leave nothing behind."""
 
 import os
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from paho.mqtt import publish
 from paho.mqtt.enums import CallbackAPIVersion
 
+import dev
 from tests.support import debian
 from tests.support.influxdb import StartInfluxDB
 from tests.support.mosquitto import StartMosquitto
@@ -95,6 +98,12 @@ def test_a_free_port_is_handed_out_once() -> None:
     ports = [free_port() for _ in range(50)]
     assert len(set(ports)) == len(ports)
     assert not any(map(is_listening, ports))
+
+
+def test_two_runs_at_once_are_handed_different_ports() -> None:
+    code = "from tests.support.ports import free_port; print([free_port() for _ in range(150)])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=dev.ROOT, capture_output=True, text=True, check=True)
+    assert set(map(int, re.findall(r"\d+", done.stdout))).isdisjoint(free_port() for _ in range(150))
 
 
 def test_a_missing_program_skips_on_a_laptop_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
