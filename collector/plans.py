@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 DEFAULT_NAME: Final = "default"
 _REFLECTED: Final = frozenset({"stamp", "sufficiency", "throughput"})
 """Probes that need a reflector, and a key for it."""
+_BY_PROFILE: Final = frozenset({"sufficiency", "link"})
+"""Probes of which the room's profile says something."""
 
 
 class WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +101,7 @@ class Reach(NamedTuple):
 
 class Completion:
     """Completes a plan for one agent: what its probes must know to be answered by the reflector, which is the agent's
-    own (its key) or the room's (the bitrates of its profile). What the operator wrote stays.
+    own (its key), and what the room's profile says (bitrates, the platforms' servers). What the operator wrote stays.
     """
 
     def __init__(self, secret: Callable[[], bytes], reach: Reach) -> None:
@@ -114,7 +116,8 @@ class Completion:
 
         As the operator wrote it, while the secret cannot be read: the agent refuses what it cannot do, and goes on.
         """
-        if not any(job.probe in _REFLECTED for job in plan.plan.jobs):
+        probes = {job.probe for job in plan.plan.jobs}
+        if not probes & (_REFLECTED | _BY_PROFILE):
             return plan.payload
         known = self._known.get(agent)
         if known is not None and known[0] is plan.payload and known[1] is profile:
@@ -126,21 +129,28 @@ class Completion:
             return plan.payload
         raw = msgspec.json.decode(plan.payload, type=dict[str, object])
         tables = msgspec.convert(raw["probe"], list[dict[str, object]])
-        raw["probe"] = [
-            self._completed(table, agent, profile) if table["name"] in _REFLECTED else table for table in tables
-        ]
+        raw["probe"] = [self._completed(table, agent) | _of_profile(table, profile) | table for table in tables]
         payload = msgspec.json.encode(raw, order="sorted")
         self._known[agent] = (plan.payload, profile, payload)
         return payload
 
-    def _completed(self, table: dict[str, object], agent: str, profile: Profile) -> dict[str, object]:
+    def _completed(self, table: dict[str, object], agent: str) -> dict[str, object]:
         more: dict[str, object] = {}
+        if table["name"] not in _REFLECTED:
+            return more
         if "address" not in table:
             more |= {"address": self._reach.host, "port": self._reach.port}
         if "key" not in table and "ssid" not in table:
             more |= {"key": derive_key(self._secret, agent).hex(), "agent": agent}
-        if table["name"] == "sufficiency":
-            limits = {limit.metric: limit.degraded or limit.unfit for limit in profile.limits}
-            wanted = {"up_bps": limits.get("uplink_bps"), "down_bps": limits.get("downlink_bps")}
-            more |= {name: bps for name, bps in wanted.items() if bps}
-        return more | table
+        return more
+
+
+def _of_profile(table: Mapping[str, object], profile: Profile) -> dict[str, object]:
+    """What a probe is to measure by the room's kind of lesson."""
+    if table["name"] == "sufficiency":
+        limits = {limit.metric: limit.degraded or limit.unfit for limit in profile.limits}
+        wanted = {"up_bps": limits.get("uplink_bps"), "down_bps": limits.get("downlink_bps")}
+        return {name: bps for name, bps in wanted.items() if bps}
+    if table["name"] == "link" and profile.servers:
+        return {"lesson": list(profile.servers)}
+    return {}

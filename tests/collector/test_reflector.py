@@ -125,6 +125,13 @@ def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert load_secret(path) == secret
 
 
+H323 = PROFILES["h323-720p"]
+
+
+def no_secret() -> bytes:
+    raise AssertionError("asked for")
+
+
 PLAN = """
 [[probe]]
 name = "ping"
@@ -173,15 +180,29 @@ def test_a_plan_is_completed_for_its_agent(tmp_path: Path) -> None:
     assert b'"up_bps":150000' in completion.payload(plan, "pc-1", PROFILES["audio-only"])
 
 
+def test_the_way_is_walked_to_the_servers_of_the_rooms_kind_of_lesson(tmp_path: Path) -> None:
+    """And needs no secret for it; a plan that names its own, or none on purpose, stays as it is."""
+    path = tmp_path / "default.toml"
+    walks = (("", ["zoom.us:443"]), ('lesson = ["meet.example.vn:443"]', ["meet.example.vn:443"]), ("lesson = []", []))
+    for written, expected in walks:
+        path.write_text(f'[[probe]]\nname = "link"\n{written}\n', encoding="utf-8")
+        plan = read_plan_file(path, tuple(PROFILES))
+        payload = Completion(no_secret, Reach("x", 1)).payload(plan, "pc-1", PROFILES["zoom-720p"])
+        (job,) = read_orders(payload, load_probe, source="plan").plan.jobs
+        found = job.settings["lesson"]
+        assert isinstance(found, list)
+        assert found[: len(expected)] == expected
+        assert bool(found) is bool(expected)
+    by_number = Completion(no_secret, Reach("x", 1)).payload(read_plan_file(path, tuple(PROFILES)), "pc-1", H323)
+    assert b"zoom" not in by_number
+
+
 def test_a_plan_without_test_packets_needs_no_secret(tmp_path: Path) -> None:
     path = tmp_path / "default.toml"
     path.write_text('[[probe]]\nname = "ping"\ntarget = "lesson"\naddress = "192.0.2.1"\n', encoding="utf-8")
     plan = read_plan_file(path, tuple(PROFILES))
 
-    def secret() -> bytes:
-        raise AssertionError("asked for")
-
-    assert Completion(secret, Reach("x", 1)).payload(plan, "pc-1", PROFILES["zoom-720p"]) is plan.payload
+    assert Completion(no_secret, Reach("x", 1)).payload(plan, "pc-1", PROFILES["zoom-720p"]) is plan.payload
 
 
 def test_a_plan_whose_keys_cannot_be_made_goes_out_as_written_and_completed_later(tmp_path: Path) -> None:
