@@ -107,10 +107,23 @@ def demo(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """All tests; arguments go to pytest."""
+    """All tests, several at a time; arguments go to pytest, and those that name tests, or `--long`, run them singly."""
     interpreter = python()
     want_programs(TEST_PACKAGES)
-    return become(interpreter, "-m", "pytest", *arguments)
+    several = all(one.startswith("-") and one not in ONE_AT_A_TIME for one in arguments)
+    return become(interpreter, "-m", "pytest", *(SEVERAL_AT_A_TIME if several else ()), *arguments)
+
+
+ONE_AT_A_TIME = ("--long", "--pdb", "-s")
+# More than there are cores, since most tests wait for others most of the time; but each worker wants 200 MB of memory.
+# A file stays with one worker, which starts its servers once; the longest do not come last in the order of their names.
+SEVERAL_AT_A_TIME = (
+    "-n",
+    str(min(8, 2 * (os.cpu_count() or 1))),
+    "--dist",
+    "loadfile",
+    "--no-loadscope-reorder",
+)
 
 
 def bench(arguments: list[str]) -> int:
@@ -188,7 +201,7 @@ def lock(arguments: list[str]) -> int:
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "demo": (demo, "run the whole system on this machine with simulated rooms (--help shows its options)"),
-    "test": (test, "run all tests; arguments go to pytest; --long adds the long ones"),
+    "test": (test, "run all tests, several at a time; arguments go to pytest; --long adds the long ones"),
     "bench": (bench, "run the benchmarks named, or all"),
     "check": (check, "run ruff, mypy --strict and the architecture test"),
     "docs": (docs, "write the generated documents anew; --check only says whether they are current"),

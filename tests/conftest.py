@@ -13,6 +13,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes minutes; runs with --long only")
+    if config.getoption("--long") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("the long tests tell how much the machine can do, and so run one at a time, without -n")
     # SIGTERM as Ctrl-C: whoever ends a run early leaves no server and no mounted disk behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Every module there may define fixtures: a new server is one file, and nothing central is edited.
