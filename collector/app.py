@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from collector.alerting.health import FOUND_HERE, Health, Look, Sight, Trouble
 from collector.alerting.incident import OWN, Change, Incidents, Policy, room_of
@@ -44,7 +44,8 @@ from collector.web.site import build_site
 from contract import service_manager
 from contract.moment import Clock, Moment
 from contract.plan import Plan
-from contract.settings import SettingsError, is_loopback, read_toml
+from contract.secret import Secret
+from contract.settings import SettingsError, SeveralFilesWrong, is_loopback, read_toml
 from readiness.profile import Profile, default_profiles, read_profiles
 
 log = logging.getLogger(__name__)
@@ -85,10 +86,6 @@ class Collector:
         self._folder = settings.folder
         self._folder.mkdir(parents=True, exist_ok=True)
         self._started_s = self._wall_s()
-        self._profiles = load_profiles(settings.profiles)
-        self._plans: dict[str, WrittenPlan] = load_plans(settings.plans, self._profiles)
-        self._secrets = load_secrets(settings.secrets)
-        self._plans_stamp = stamp(settings.plans, settings.secrets)
         self._published: dict[str, bytes] = {}
         self._completion = Completion(
             lambda: load_secret(secret_path(settings.reflector, self._folder)),
@@ -103,6 +100,12 @@ class Collector:
         self._running.callback(self._engine.dispose)
         self._registry = Registry(self._engine)
         self._view = self._registry.view()
+        self._plans_seen = self._plans_now()
+        try:
+            self._profiles, self._plans, self._secrets = load_files(settings, self._view.rooms.values())
+        except SettingsError:
+            self._running.close()
+            raise
         self._outbox = Outbox(self._engine)
         self._cases = Cases(self._engine)
         by_hand = ByHand()
@@ -433,14 +436,18 @@ class Collector:
                 self._inlet.publish_plan(agent, payload)
                 self._published[agent] = payload
 
+    def _plans_now(self) -> tuple[object, ...]:
+        """Changes when plans must be read anew: with their files, and with the rooms after which these are named."""
+        return self._view.version, stamp(self._settings.plans, self._settings.secrets)
+
     def _reload_plans(self) -> None:
-        now_stamp = stamp(self._settings.plans, self._settings.secrets)
-        if now_stamp == self._plans_stamp:
+        seen = self._plans_now()
+        if seen == self._plans_seen:
             return
-        self._plans_stamp = now_stamp
+        self._plans_seen = seen
         try:
-            secrets = load_secrets(self._settings.secrets)
-            self._plans, self._secrets = load_plans(self._settings.plans, self._profiles), secrets
+            files = load_files(self._settings, self._view.rooms.values(), self._profiles)
+            self._plans, self._secrets = files.plans, files.secrets
             self._pipeline.problems.discard("plans_wrong")
         except SettingsError as error:
             self._pipeline.problems.add("plans_wrong")
@@ -471,6 +478,40 @@ def split_names(reachable_as: Iterable[str]) -> tuple[list[str], list[str]]:
 def policy_of(alerts: AlertSettings) -> Policy:
     """When people are told, as the alerting takes it."""
     return Policy(hold_off_s=alerts.hold_off_s, clear_after_s=alerts.clear_after_s, reminder_s=alerts.reminder_s)
+
+
+class Files(NamedTuple):
+    """What stands in files of an operator's beside the settings, by name."""
+
+    profiles: dict[str, Profile]
+    plans: dict[str, WrittenPlan]
+    secrets: dict[str, Secret]
+
+
+def load_files(
+    settings: CollectorSettings, rooms: Iterable[Room] | None, profiles: dict[str, Profile] | None = None
+) -> Files:
+    """Profiles (those given, where these are in force), plans and secrets; a plan's file is named after one of `rooms`.
+
+    Raises SettingsError with the problems of all files.
+    """
+    errors: list[SettingsError] = []
+    plans: dict[str, WrittenPlan] = {}
+    secrets: dict[str, Secret] = {}
+    try:
+        profiles = profiles or load_profiles(settings.profiles)
+    except SettingsError as error:
+        errors.append(error)
+    try:
+        plans = load_plans(settings.plans, profiles, rooms)
+    except SettingsError as error:
+        errors.append(error)
+    try:
+        secrets = load_secrets(settings.secrets)
+    except SettingsError as error:
+        errors.append(error)
+    SeveralFilesWrong.raise_any(errors)
+    return Files(profiles or {}, plans, secrets)
 
 
 def load_profiles(path: Path | None) -> dict[str, Profile]:

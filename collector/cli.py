@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ import msgspec
 
 from collector.alerting.decide import Notice
 from collector.alerting.incident import Change
-from collector.app import Collector, load_profiles, open_settings_database, policy_of, program_version
+from collector.app import Collector, load_files, load_profiles, open_settings_database, policy_of, program_version
 from collector.authority import Authority, AuthorityError
 from collector.backup import BackupError, back_up, restore
 from collector.broker import BrokerError
@@ -29,9 +29,9 @@ from collector.database import DatabaseRefused
 from collector.enrolment import BrokerAddress, dismiss, enrol, equip_broker
 from collector.journal import JournalReader
 from collector.ledger import Cause, Ledger, make_ledger
-from collector.plans import load_plans, load_secrets, remarks
+from collector.plans import remarks
 from collector.reflector import ReflectorError, ReflectorService, load_secret, secret_path
-from collector.registry import Registry, RegistryError, RegistryView
+from collector.registry import Registry, RegistryError, RegistryView, Room
 from collector.relay import MailFailed, send_test_mail
 from collector.replay import BadLine, Happening, Played, read_lines, replay
 from collector.settings import CollectorSettings, load_settings
@@ -163,7 +163,11 @@ def _language(arguments: argparse.Namespace, settings: CollectorSettings | None 
 def run(arguments: argparse.Namespace) -> int:
     """The service; 75 asks the service manager for a fresh start."""
     settings = load_settings(arguments.config)
-    collector = Collector(settings)
+    try:
+        collector = Collector(settings)
+    except SettingsError as error:
+        print(error.text(_language(arguments, settings)), file=sys.stderr)
+        return EXIT_SETTINGS
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: collector.request_stop())
     try:
@@ -212,27 +216,26 @@ def run_reflector(arguments: argparse.Namespace) -> int:
 def check_config(arguments: argparse.Namespace) -> int:
     """All problems of all files at once."""
     settings = load_settings(arguments.config)
-    problems: list[SettingsError] = []
-    profiles, plans, secrets = {}, {}, {}
+    language = _language(arguments, settings)
+    refused: Exception | None = None
+    rooms: Iterable[Room] | None = None
     try:
-        profiles = load_profiles(settings.profiles)
-    except SettingsError as error:
-        problems.append(error)
+        view = _known_rooms(settings)
+        rooms = view.rooms.values() if view is not None else ()
+    except DatabaseRefused as error:  # said last, after what is wrong in files
+        refused = error
     try:
-        plans = load_plans(settings.plans, profiles)
+        files = load_files(settings, rooms)
     except SettingsError as error:
-        problems.append(error)
-    try:
-        secrets = load_secrets(settings.secrets)
-    except SettingsError as error:
-        problems.append(error)
-    for problem in problems:
-        print(problem.text(_language(arguments, settings)), file=sys.stderr)
-    if problems:
+        print(error.text(language), file=sys.stderr)
+        if refused is not None:
+            print(say("operator.cannot_start", language, reason=refused), file=sys.stderr)
         return EXIT_SETTINGS
-    for name, remark in remarks(plans, secrets):
-        print(f"{name}.toml: {remark.sentence(_language(arguments, settings))}", file=sys.stderr)
-    print(f"{arguments.config or 'defaults'}: ok, {len(profiles)} profiles, {len(plans)} plans")
+    for name, remark in remarks(files.plans, files.secrets):
+        print(f"{name}.toml: {remark.sentence(language)}", file=sys.stderr)
+    if refused is not None:
+        raise refused
+    print(f"{arguments.config or 'defaults'}: ok, {len(files.profiles)} profiles, {len(files.plans)} plans")
     return 0
 
 

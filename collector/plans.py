@@ -1,15 +1,17 @@
 """Reads the plans that an operator wrote, one file for a room or for all, and turns them into what agents get."""
 
+import difflib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
+from collector.registry import Room
 from contract.plan import Plan, look_at_plan
 from contract.secret import Secret, clear_secrets, look_at_references, read_secrets, references
-from contract.settings import Problem, SettingsError, read_toml
+from contract.settings import Problem, SettingsError, SeveralFilesWrong, read_toml
 from contract.stamp import derive_key
 from readiness.profile import Profile
 
@@ -29,34 +31,48 @@ class WrittenPlan(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
-def load_plans(folder: Path | None, profiles: Iterable[str]) -> dict[str, WrittenPlan]:
+def load_plans(
+    folder: Path | None, profiles: Iterable[str] | None, rooms: Iterable[Room] | None = None
+) -> dict[str, WrittenPlan]:
     """All plans of a folder by name: `default.toml`, and `<room>.toml` for a room that differs. None: no plans at all.
 
-    Raises SettingsError with the problems of every file; an unknown profile is one.
+    Raises SettingsError with the problems of every file; an unknown profile is one, and a name that belongs to none of
+    `rooms`, where these are given: what is written for a room must not be lost to a slip of the pen.
+    Without `profiles` any is known.
     """
     if folder is None:
         return {}
-    problems: list[str] = []
     plans: dict[str, WrittenPlan] = {}
-    known = tuple(profiles)
+    errors: list[SettingsError] = []
+    known = None if profiles is None else tuple(profiles)
+    named = None if rooms is None else {name for room in rooms for name in (room.room, room.plan) if name}
     for path in sorted(folder.glob("*.toml")):
+        problems = [] if named is None else list(_look_at_name(path.stem, named))
         try:
             plans[path.stem] = read_plan_file(path, known)
         except SettingsError as error:
-            problems.append(str(error))
-            failed = error
-    if problems:
-        if len(problems) == 1:
-            raise failed
-        raise SettingsError(str(folder), [Problem("", "settings.several_files", {"all": "\n".join(problems)})])
+            problems += error.problems
+        if problems:
+            errors.append(SettingsError(str(path), problems))
+    SeveralFilesWrong.raise_any(errors)
     return plans
 
 
-def read_plan_file(path: Path, profiles: tuple[str, ...]) -> WrittenPlan:
+def _look_at_name(name: str, named: Collection[str]) -> Iterator[Problem]:
+    if name == DEFAULT_NAME or name in named:
+        return
+    near = difflib.get_close_matches(name, [*named, DEFAULT_NAME], n=1)
+    if near:
+        yield Problem("", "registry.plan_of_no_room_near", {"room": name, "nearest": f"{near[0]}.toml"})
+    else:
+        yield Problem("", "registry.plan_of_no_room", {"room": name})
+
+
+def read_plan_file(path: Path, profiles: tuple[str, ...] | None) -> WrittenPlan:
     """One plan file, as TOML. Raises SettingsError."""
     raw = read_toml(path)
     plan, problems = look_at_plan(raw, source=str(path))
-    if plan.profile not in profiles:
+    if profiles is not None and plan.profile not in profiles:
         facts = {"expected": ", ".join(profiles), "got": repr(plan.profile)}
         problems.append(Problem("profile", "settings.unknown_profile", facts))
     problems += look_at_references(plan.jobs)

@@ -194,6 +194,21 @@ class RegistryView(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The agents that stand in a room now."""
         return self._present.get(room, ())
 
+    def revoked_in(self, room: str) -> Agent | None:
+        """The agent that stood in a room last, if it was revoked there and none stands there now."""
+        return None if self.agents_in(room) else self._last_revoked.get(room)
+
+    @functools.cached_property
+    def _last_revoked(self) -> dict[str, Agent]:
+        left: dict[str, tuple[float, Agent]] = {}
+        for agent in self.agents.values():
+            for standing in agent.standings:
+                if standing.until_s is not None:
+                    left[standing.room] = max(
+                        (standing.until_s, agent), left.get(standing.room, (0.0, agent)), key=lambda one: one[0]
+                    )
+        return {room: agent for room, (left_s, agent) in left.items() if agent.revoked_s == left_s}
+
     @functools.cached_property
     def _present(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}

@@ -10,7 +10,7 @@ import math
 import re
 import tomllib
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -74,6 +74,24 @@ class SettingsError(Exception):
     def text(self, language: Language) -> str:
         """A line for each problem: `file: where: what is wrong`."""
         return "\n".join(f"{self.source}: {problem.sentence(language)}" for problem in self.problems)
+
+
+class SeveralFilesWrong(SettingsError):
+    """Several settings files cannot be used: all problems of each."""
+
+    def __init__(self, errors: Iterable[SettingsError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("", [problem for error in self.errors for problem in error.problems])
+
+    def text(self, language: Language) -> str:
+        """A line for each problem, as in each error by itself."""
+        return "\n".join(error.text(language) for error in self.errors)
+
+    @classmethod
+    def raise_any(cls, errors: Sequence[SettingsError]) -> None:
+        """Raise what there is: nothing, the one error, or all of them as one."""
+        if errors:
+            raise errors[0] if len(errors) == 1 else cls(errors)
 
 
 class Kind(enum.Enum):

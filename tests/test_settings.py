@@ -434,7 +434,6 @@ def test_the_collector_finds_what_it_can_know_in_all_plans_at_once(tmp_path: Pat
     write(tmp_path, PING, "good.toml")
     error = refused(lambda: load_plans(tmp_path, default_profiles()))
     assert str(error).replace(str(tmp_path), "…") == (
-        "…: several files are wrong:\n"
         "…/default.toml: probe[0].every_s: 90 s is not a multiple of tick_s (60 s)\n"
         f"…/default.toml: profile: there is no profile 'zoom-4k'; the profiles are: {PROFILE_NAMES}\n"
         "…/dong-van-01.toml: probe[1].target: target gateway is measured by ping already; a probe measures a target"

@@ -38,7 +38,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     unseen_s: float = 330.0
     alert_levels: frozenset[Level] = frozenset({Level.UNFIT, Level.UNKNOWN})
     quiet_codes: frozenset[str] = frozenset(
-        {"AGENT_CLONED", "COLLECTOR_BLIND", "NEVER_HEARD", "PC_SWITCHED_OFF", "PC_ASLEEP", "AGENT_UPDATING"}
+        {
+            "AGENT_CLONED",
+            "AGENT_REVOKED",
+            "AGENT_UPDATING",
+            "COLLECTOR_BLIND",
+            "NEVER_HEARD",
+            "PC_ASLEEP",
+            "PC_SWITCHED_OFF",
+        }
     )
 
     def alerts(self, verdict: Verdict) -> bool:

@@ -13,6 +13,7 @@ from collector.watch import Doubt, Review, Watch
 from contract.outcome import Outcome
 from contract.plan import Job, Plan
 from contract.reading import Reading
+from readiness import telling
 from readiness.profile import default_profiles
 from readiness.verdict import Level
 from tests.collector.centre import dns, ping
@@ -355,3 +356,49 @@ def test_udp_is_blocked_where_the_same_reflector_answers_another_room(
     codes = [finding.code for finding in review.verdicts["a"].findings]
     assert ("UDP_BLOCKED" in codes) is is_blocked
     assert "UDP_BLOCKED" not in [finding.code for finding in review.verdicts["b"].findings]
+
+
+def revoked(view: RegistryView, agent: str, at_s: float) -> RegistryView:
+    """The same registry after an agent was revoked."""
+    one = view.agents[agent]
+    left = (*one.standings[:-1], msgspec.structs.replace(one.standings[-1], until_s=at_s))
+    gone = msgspec.structs.replace(one, revoked_s=at_s, standings=left)
+    return msgspec.structs.replace(view, version=view.version + 1, agents={**view.agents, agent: gone})
+
+
+def test_a_room_whose_only_agent_was_revoked_says_so_and_since_when_and_alerts_nobody() -> None:
+    tower = Tower()
+    tower.run(300)
+    revoked_s = tower.now
+    tower.view = revoked(tower.view, "pc-1", revoked_s)
+    reviews = tower.run(1800, ("pc-2",))
+    (found,) = reviews[-1].verdicts["room-1"].findings
+    assert (found.code, found.level, found.target, found.since_s) == (
+        "AGENT_REVOKED", Level.UNKNOWN, "pc-pc-1", revoked_s,
+    )  # fmt: skip
+    assert "pc-1" in telling.sentence(found, "vi")
+    assert changes(reviews) == []
+    tower.view = a_view(3, {"room-1": "pc-9", "room-2": "pc-2"})
+    tower.run(300, ("pc-9", "pc-2"))
+    assert tower.level("room-1") is Level.FIT
+
+
+def test_a_room_with_another_agent_is_judged_by_that_one() -> None:
+    tower = Tower()
+    both = {**tower.view.agents, "pc-3": a_view(1, {"room-1": "pc-3"}).agents["pc-3"]}
+    tower.view = revoked(msgspec.structs.replace(tower.view, version=2, agents=both), "pc-1", START_S + 30)
+    tower.run(300, ("pc-2", "pc-3"))
+    assert tower.level("room-1") is Level.FIT
+
+
+def test_a_room_that_its_agent_left_before_it_was_revoked_elsewhere_does_not_speak_of_it() -> None:
+    view = a_view(1, {"room-1": "pc-1", "room-2": "pc-2"})
+    one = view.agents["pc-1"]
+    moved = (
+        msgspec.structs.replace(one.standings[0], until_s=START_S + 10),
+        Standing(agent="pc-1", room="room-2", from_s=START_S + 10, until_s=START_S + 20),
+    )
+    gone = msgspec.structs.replace(one, revoked_s=START_S + 20, standings=moved)
+    tower = Tower(msgspec.structs.replace(view, agents={**view.agents, "pc-1": gone}))
+    tower.run(60, ("pc-2",))
+    assert tower.codes("room-1") == ["NEVER_HEARD"]
