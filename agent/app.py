@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, TypeVar
 
 from agent.clock import SystemClock
+from agent.devices.memory import Memory, remember_by
 from agent.forward import Forwarder, Pace
 from agent.keyring import keyring_of
 from agent.link import Connected, Disconnected, Link, LinkEvent, Message
@@ -80,6 +81,7 @@ class Agent:
         self._replan = asyncio.Event()
         self._store = await self._on_disk(self._open_store)
         self._send_from(self._store.spool)
+        remember_by(await self._on_disk(Memory, self._folder / "devices.json", self._clock.now))
         self._take_first_orders()
         self._link = Link(
             self._settings.agent,

@@ -20,6 +20,7 @@ import msgspec
 from agent.app import Agent, program_version
 from agent.checkup import judge_room, measure_room, report
 from agent.clock import SystemClock
+from agent.devices.memory import Memory, remember_by
 from agent.doctor import examine
 from agent.keyring import Keyring, keyring_of
 from agent.orders import NO_ORDERS, Orders, PlanFile, read_orders
@@ -345,6 +346,8 @@ def check_room(arguments: argparse.Namespace) -> int:
         print(say("settings.unknown_profile", language, **facts), file=sys.stderr)
         return 3
     clock = SystemClock()
+    known = settings.folder / "devices.json" if settings is not None else None
+    remember_by(Memory(known, clock.now, saves=False))
     verdict = judge_room(asyncio.run(measure_room(orders, clock)), profile, clock)
     if arguments.json:
         print(msgspec.json.encode(verdict).decode())

@@ -13,6 +13,15 @@ class Recognition(enum.IntEnum):
     SILENT = 2  # it is there, and does not answer what it is asked: by SNMP, by its own protocol
 
 
+class Admission(enum.IntEnum):
+    """What became of our login at a device; the numbers are published."""
+
+    ACCEPTED = 0
+    REFUSED = 1  # not sent again before it changes, or a day has passed
+    UNSENT = 2  # kept back: it would go in clear, or to who shows another certificate, or hangs up on it
+    WANTED = 3  # the device wants a login, and the plan has none
+
+
 class State(enum.IntEnum):
     """How one part is. The first four have the numbers of a verdict's levels; what was not said is absent."""
 

@@ -1,19 +1,21 @@
 """Finds out what a device is and how it is: SNMP first, then conversations, and at the least whether it is there."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from agent.devices.floor import find_alive
+from agent.devices.key import LoginFailed
 from agent.devices.kind import Device, Identity, Kind, Told
 from agent.devices.table import DESCRIPTION, NAME, OBJECT_ID, SERVICES, merged, text
 from agent.devices.vendors import vendor_of
 from agent.mib2 import HOST_UPTIME, UPTIME, uptime
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
-from contract.parts import Recognition
+from contract.parts import Admission, Recognition
 
 _SYSTEM: Final = (DESCRIPTION, OBJECT_ID, UPTIME, NAME, SERVICES, HOST_UPTIME)
 
@@ -32,6 +34,10 @@ class Seen(NamedTuple):
     """What it was asked by in vain, when nothing else brought an answer."""
     response_s: float | None = None
     """From the first question to its answer."""
+    admission: Admission | None = None
+    """What became of the login; None where none was wanted."""
+    refusal: str = ""
+    """Why it did not let us in, or we sent no login; what it tells anybody was heard all the same."""
 
 
 async def look(
@@ -49,8 +55,9 @@ async def look(
         if found is None:
             return await asked.at_least(kinds)
         kind, identity = found
-        told = await kind.ask(asked.device)
-        if is_known and told == Told() and await kind.recognise(asked.device) is None:
+        told = await asked.told_by(kind)
+        is_doubtful = is_known and kind.way == "snmp" and told == Told()
+        if is_doubtful and await kind.recognise(asked.device) is None:
             return await asked.at_least(kinds)  # the plan takes it for what it is not, or not any more
     except ProbeFailed as failure:
         if asked.is_silent:
@@ -62,7 +69,16 @@ async def look(
     finally:
         await asked.close()
     told = merged(told, Told(figures=uptime(asked.device.system)))
-    return Seen(Recognition.RECOGNISED, identity, asked.description, told, kind.way, response_s=asked.response_s)
+    return Seen(
+        Recognition.RECOGNISED,
+        told.identity or identity,
+        asked.description,
+        told,
+        kind.way,
+        response_s=asked.response_s,
+        admission=asked.admission,
+        refusal=asked.refusal,
+    )
 
 
 _Found = tuple[Kind, Identity] | None
@@ -72,7 +88,11 @@ class _Asked:
     """A device in the course of being asked: what it has said by now."""
 
     def __init__(self, device: Device, ports: Sequence[int], stopwatch: Callable[[], float]) -> None:
-        self.device = device
+        # Nobody gets the key before he is recognised.
+        self.device = msgspec.structs.replace(device, key=None)
+        self.admission: Admission | None = None
+        self.refusal = ""
+        self._key = device.key
         self.is_silent = True
         self.response_s: float | None = None
         self._began_s = stopwatch()
@@ -120,10 +140,29 @@ class _Asked:
         return self._floor
 
     async def close(self) -> None:
-        """Look for it no further."""
+        """Look for it no further, and keep what became of the login."""
         if self._floor is not None:
             self._floor.cancel()
             await asyncio.gather(self._floor, return_exceptions=True)
+        if self._key is not None:
+            await self._key.settle()
+
+    async def told_by(self, kind: Kind) -> Told:
+        """How the device is, asked as the kind that it was recognised as; where it does not let us in, what it tells
+        anybody.
+        """
+        try:
+            told = await kind.ask(msgspec.structs.replace(self.device, key=self._key))
+        except LoginFailed as failure:
+            self.admission, self.refusal = failure.admission, failure.detail
+        else:
+            if self._key is not None and self._key.is_accepted:
+                self.admission = Admission.ACCEPTED
+            return told
+        if self._key is not None:
+            with contextlib.suppress(ProbeFailed):
+                return await kind.ask(self.device)
+        return Told()
 
     async def find(self, kinds: Sequence[Kind], *, is_known: bool) -> _Found:
         """The kind that knows the device."""

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from agent.devices.key import Key
 from agent.probe import Values
 from contract.parts import State
 
@@ -27,10 +28,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What a device says of its parts, by their published names, and of its figures. Nothing is guessed."""
+    """What a device says of its parts, by their published names, and of its figures. Nothing is guessed.
+
+    `identity` is what it says of itself only to whom it has let in; else None.
+    """
 
     parts: dict[str, State] = {}
     figures: Values = {}
+    identity: Identity | None = None
 
 
 class Snmp(Protocol):
@@ -52,8 +57,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """Whom to ask, with what, and how patiently.
 
     `system` is what SNMP said when it was first asked (the system group, then each table's signs), by OID. `snmp` is
-    None where SNMP was not asked, or was silent. `user` and `password` are for conversations, `port` is None for a
-    protocol's usual one.
+    None where SNMP was not asked, or was silent. `key` has the login for conversations, and is None while the device is
+    not yet recognised, or where the plan has no login. `port` is None for a protocol's usual one.
     """
 
     host: str
@@ -61,15 +66,14 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """Begins every error: `device 192.168.1.20`."""
     timeout_s: float
     """How long one question may take."""
-    user: str = ""
-    password: str = ""
+    key: Key | None = None
     port: int | None = None
     path: str = ""
     """Of a camera's stream."""
     snmp: Snmp | None = None
     system: Mapping[str, int | str | bytes] = {}
 
-    def __repr__(self) -> str:  # a traceback must not tell the password, nor the path, which may hold one
+    def __repr__(self) -> str:  # a traceback must not tell the path, which may hold a password
         return f"Device({self.what})"
 
 
@@ -92,14 +96,22 @@ class Kind(Protocol):
         ...
 
     @property
+    def logs_in(self) -> bool:
+        """Whether it has a use for a login."""
+        ...
+
+    @property
     def signs(self) -> Sequence[str]:
         """Objects to ask for by SNMP where the system group says nothing; their answers come in `device.system`."""
         ...
 
     async def recognise(self, device: Device) -> Identity | None:
-        """What the device is if it is of this kind. May ask one short question, or several at once."""
+        """What the device is if it is of this kind, by what it shows to anybody: it has no key yet.
+
+        May ask one short question, or several at once.
+        """
         ...
 
     async def ask(self, device: Device) -> Told:
-        """How the device is. Raises ProbeFailed."""
+        """How the device is; without a key what it tells anybody. Raises ProbeFailed, LoginFailed when not let in."""
         ...

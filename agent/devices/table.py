@@ -105,6 +105,11 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         return "snmp"
 
     @property
+    def logs_in(self) -> bool:
+        """SNMP has its own way."""
+        return False
+
+    @property
     def signs(self) -> Sequence[str]:
         """In full."""
         return [self._full(oid) for oid in self.sign_oids]
@@ -187,7 +192,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 def merged(first: Told, second: Told) -> Told:
     """One account of two; where both speak the first is heard."""
-    return Told(parts={**second.parts, **first.parts}, figures={**second.figures, **first.figures})
+    identity = first.identity or second.identity
+    return Told(parts={**second.parts, **first.parts}, figures={**second.figures, **first.figures}, identity=identity)
 
 
 def text(answer: int | str | bytes | None) -> str:

@@ -1,12 +1,15 @@
 """What kinds that are talked to have in common: a conversation with a second try, lines, telnet's refusals."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
 
 from agent.conversation import converse
+from agent.devices.key import Door, LoginFailed, denied
 from agent.devices.kind import Device
+from agent.devices.login import Login
 from agent.endpoint import Endpoint
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
@@ -33,8 +36,30 @@ class Wire(NamedTuple):
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     device: Device
-    what: str
-    """Begins every error: `device 192.168.1.20: pjlink 4352`."""
+    door: Door
+
+    @property
+    def what(self) -> str:
+        """Begins every error: `device 192.168.1.20: pjlink 4352`."""
+        return self.door.what
+
+    def login(self, *, in_clear: bool) -> Login:
+        """What to log in with, to be sent now; `in_clear` where it goes as it is. Raises LoginFailed."""
+        if self.device.key is None:
+            raise denied(None, self.door)
+        return self.device.key.hand_out(self.door, in_clear=in_clear)
+
+    def accepted(self) -> None:
+        """The device has let us in, or wanted no login."""
+        if self.device.key is not None:
+            self.device.key.accepted()
+
+    async def is_hung_up(self) -> bool:
+        """Whether the other side closes after its answer, without having said so."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PAUSE_S):
+                await self.reader.read(1)
+        return self.reader.at_eof()
 
     def write(self, data: bytes) -> None:
         """Send this."""
@@ -73,12 +98,13 @@ class Wire(NamedTuple):
     def nonsense(self, expected: str, said: str) -> ProbeFailed:
         """What came is not what its protocol has there."""
         # Before it is cut: half a password that a device repeats would be found by nobody behind us.
-        came = f"{expected} was expected, and came {redact(said, self.device)[:_SHOWN_MAX_CHARACTERS]!r}"
+        login = self.device.key.login if self.device.key is not None else None
+        came = f"{expected} was expected, and came {redact(said, login)[:_SHOWN_MAX_CHARACTERS]!r}"
         return ProbeFailed(Outcome.BROKEN, f"{self.what}: {came}")
 
-    def denied(self) -> ProbeFailed:
+    def denied(self) -> LoginFailed:
         """It lets nobody in with what the plan has."""
-        return denied(self.device, self.what)
+        return denied(self.device.key, self.door)
 
 
 T = TypeVar("T")
@@ -92,26 +118,28 @@ def place(device: Device, protocol: str, usual_port: int) -> tuple[Endpoint, str
     return endpoint, f"{device.what}: {protocol} {endpoint.port}"
 
 
+def door_of(device: Device, protocol: str, usual_port: int) -> Door:
+    """The same as a door, by which a login is remembered."""
+    endpoint, what = place(device, protocol, usual_port)
+    return Door(what, f"{protocol} {endpoint.host}:{endpoint.port}")
+
+
 async def talk(
     device: Device, protocol: str, usual_port: int, exchange: Exchange[T], *, tries: int = 1, patience: int = 1
 ) -> T:
     """One conversation over TCP, and what came of it. Raises ProbeFailed."""
     endpoint, what = place(device, protocol, usual_port)
+    door = door_of(device, protocol, usual_port)
     while True:
         tries -= 1
         try:
             async with converse(endpoint, what, patience * device.timeout_s) as (reader, writer):
-                return await exchange(Wire(reader, writer, device, what))
+                return await exchange(Wire(reader, writer, device, door))
         except ProbeFailed as failure:
-            if not tries or failure.outcome not in _WORTH_ANOTHER:
+            is_login_lost = device.key is not None and device.key.is_under_way  # to send it twice may lock the account
+            if not tries or failure.outcome not in _WORTH_ANOTHER or is_login_lost:
                 raise
             await asyncio.sleep(_PAUSE_S)
-
-
-def denied(device: Device, what: str) -> ProbeFailed:
-    """It is there, and lets nobody in with what the plan has, which is never shown."""
-    said = "refused the password" if device.password else "wants a password (password, and login_name where it has one)"
-    return ProbeFailed(Outcome.DENIED, f"{what}: {said}")
 
 
 def shown(said: bytes) -> str:

@@ -1,14 +1,18 @@
-"""One request to a device's web server (HTTP/1.1, RFC 9112), over TLS that need not be trusted, and its answer."""
+"""One request to a device's web server (HTTP/1.1, RFC 9112), over TLS with a certificate of its own, and its answer."""
 
 import functools
+import hashlib
 import re
 import ssl
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
+from agent.devices.key import Turns
 from agent.devices.kind import Device
-from agent.devices.talking import Wire, talk
+from agent.devices.login import Login
+from agent.devices.talking import Wire, door_of, talk
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 
@@ -18,22 +22,27 @@ _PART_BYTES: Final = 65536
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked. Its headers may hold a password: it is never shown."""
+    """What is asked. `signed` makes the body in place of `body`, of a login that goes hashed in the body."""
 
     method: str
     path: str
     headers: tuple[str, ...] = ()
     body: bytes = b""
-
-    def __repr__(self) -> str:
-        return f"Request({self.method} {self.path})"
+    signed: Callable[[Login], bytes] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What came back."""
 
     status: int
+    headers: Mapping[str, str]
+    """By names in small letters; several alike in one, a line each."""
     body: bytes
+
+    @property
+    def challenge(self) -> str:
+        """How it asks who is there."""
+        return self.headers.get("www-authenticate", "")
 
 
 async def fetch(
@@ -43,10 +52,14 @@ async def fetch(
     request: Request,
     *,
     is_tls: bool = False,
+    logs_in: bool = False,
     tries: int = 1,
     patience: int = 1,
 ) -> Answer:
-    """One request on a connection of its own. Raises ProbeFailed."""
+    """One request on a connection of its own; with `logs_in` once more where it is asked who is there. Raises
+    ProbeFailed, and LoginFailed when not let in: 401 is an answer only to whom has no login, or is not asked for it.
+    """
+    turns = Turns(device.key if logs_in else None)
 
     async def exchange(wire: Wire) -> Answer:
         if is_tls:
@@ -54,20 +67,34 @@ async def fetch(
                 await wire.writer.start_tls(_any_certificate(), server_hostname=device.host)
             except ssl.SSLError as error:
                 raise ProbeFailed(Outcome.BROKEN, f"{wire.what}: TLS: {error.reason or error}") from None
+            wire = wire._replace(door=wire.door._replace(certificate=_certificate_of(wire)))
         host = f"[{device.host}]" if ":" in device.host else device.host
+        body = request.body if request.signed is None else request.signed(wire.login(in_clear=False))
         head = [
             f"{request.method} {request.path} HTTP/1.1",
             f"Host: {host}",
             "User-Agent: sansang-agent",
-            f"Content-Length: {len(request.body)}",
+            f"Content-Length: {len(body)}",
             "Connection: close",
             *request.headers,
+            *turns.headers(wire.door, request.method, request.path),
         ]
-        wire.write("\r\n".join([*head, "", ""]).encode() + request.body)
+        wire.write("\r\n".join([*head, "", ""]).encode() + body)
         await wire.writer.drain()
         return await _read(wire)
 
-    return await talk(device, protocol, usual_port, exchange, tries=tries, patience=patience)
+    door = door_of(device, protocol, usual_port)
+    while True:
+        answer = await talk(device, protocol, usual_port, exchange, tries=tries, patience=patience)
+        if not turns.goes_on(door, answer.status, answer.challenge):
+            return answer
+
+
+def _certificate_of(wire: Wire) -> str:
+    """Its SHA-256 as `openssl x509 -fingerprint -sha256` has it, without colons and in small letters."""
+    tls = wire.writer.get_extra_info("ssl_object")
+    certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+    return hashlib.sha256(certificate or b"").hexdigest()
 
 
 async def _read(wire: Wire) -> Answer:
@@ -80,18 +107,18 @@ async def _read(wire: Wire) -> Answer:
             raise wire.nonsense("HTTP", first)
         status, headers = int(found[1]), await headers_of(wire)
     if "chunked" in headers.get("transfer-encoding", "").lower():
-        return Answer(status=status, body=await _chunks(wire))
+        return Answer(status=status, headers=headers, body=await _chunks(wire))
     length = headers.get("content-length", "")
     if re.fullmatch(r"[0-9]{1,9}", length):
         if int(length) > _BODY_MAX_BYTES:
             raise _too_long(wire.what)
-        return Answer(status=status, body=await wire.reader.readexactly(int(length)))
+        return Answer(status=status, headers=headers, body=await wire.reader.readexactly(int(length)))
     body = bytearray()
     while part := await wire.reader.read(_PART_BYTES):
         body += part
         if len(body) > _BODY_MAX_BYTES:
             raise _too_long(wire.what)
-    return Answer(status=status, body=bytes(body))
+    return Answer(status=status, headers=headers, body=bytes(body))
 
 
 async def headers_of(wire: Wire) -> dict[str, str]:

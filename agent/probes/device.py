@@ -11,19 +11,31 @@ import msgspec
 from agent.devices import kind_names, load_kind
 from agent.devices.asking import Seen, look
 from agent.devices.floor import PORTS
+from agent.devices.key import Key
 from agent.devices.kind import Device as Asked
 from agent.devices.kind import Kind
+from agent.devices.login import Login
+from agent.devices.memory import present_memory
 from agent.devices.parts import figure_values, part_values
 from agent.probe import ProbeFailed, Value, Values
 from agent.snmp_login import SnmpLogin
 from contract.outcome import Outcome
-from contract.parts import STATUS, Recognition
+from contract.parts import STATUS, Admission, Recognition
 from contract.settings import Phrase, Port, Problem, Seconds, Target
 
 _SNMP_PORT: Final = 161
 _USUAL: Final = ("auto", "ping", "snmp")
 _MORE: Final = 4
 """A device answers several questions; those after the first may take so many times `timeout_s` together."""
+
+
+Fingerprint = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(|[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31})$",
+        description="a SHA-256: 64 hexadecimal digits, with : or not",
+    ),
+]
 
 
 class Device(SnmpLogin, frozen=True, kw_only=True):
@@ -33,9 +45,16 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
     Without `kind` it is recognised anew each time: by SNMP, else by what it speaks. `kind` names what it surely is and
     saves that; `by` limits how it is asked: `snmp`, `ping` (only whether it is there), or a kind's own protocol. A
     device that answers nothing but ping or TCP is there: `recognition_code` says that it was silent or unidentified,
-    and no part is called failed. `port` is SNMP's where SNMP is asked, else that of the device's own protocol, for
-    which `login_name` and `password` are, and `path` of a camera's stream: give a login that may only look. What a
-    device does not say is absent. Off, asleep, disabled and not configured are states, and no failures.
+    and no part is called failed. `port` is SNMP's where SNMP is asked, else that of the device's own protocol, and
+    `path` is of a camera's stream. What a device does not say is absent. Off, asleep, disabled and not configured are
+    states, and no failures.
+
+    `login_name` and `password` are for a device's own protocol, so that they need `kind`: give a login that may only
+    look. They are sent only to what shows without them that it is of that kind; by Digest (RFC 7616) or as a hash where
+    the protocol has one; as they are only over TLS, to the certificate that the device had when it first accepted them
+    (or whose SHA-256 is `certificate`), or with `cleartext = true`. A login that was refused is not sent again before
+    it changes or a day has passed: wrong ones lock the accounts of many devices. The reading is then `denied`,
+    `login_code` says why, and what the device tells anybody is measured all the same.
     """
 
     target: Target
@@ -45,6 +64,8 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
     port: Port | None = None
     login_name: str = ""
     password: str = ""
+    cleartext: bool = False
+    certificate: Fingerprint = ""
     path: str = ""
     ports: tuple[Port, ...] = PORTS
     timeout_s: Annotated[Seconds, msgspec.Meta(ge=0.1, le=30)] = 2.0
@@ -56,6 +77,13 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
             "What is known of it: "
             + ", ".join(f"{one.value} {one.name.lower()}" for one in Recognition)
             + " (it is there, and does not answer SNMP, or what else it is asked by).",
+        ),
+        Value(
+            "login_code",
+            "What became of the login, where one is wanted: "
+            + ", ".join(f"{one.value} {one.name.lower()}" for one in Admission)
+            + " (refused: not sent again before it changes or a day has passed; unsent: kept back, since it would go "
+            "in clear, or to another certificate, or was not answered before; wanted: the plan has none).",
         ),
         Value("response_ms", "From the first question to its answer."),
         *figure_values(),
@@ -72,7 +100,18 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
             yield _one_of("by", self.by, sorted({*_USUAL, *ways}))
         elif self.kind is not None and self.by not in ("auto", load_kind(self.kind).way):
             yield Problem("by", "settings.one_of_two", {"first": "kind", "second": "by"})
+        elif self.has_login:
+            kinds = [load_kind(name) for name in kind_names()]
+            named = [kind for kind in kinds if kind.logs_in and self.kind in (None, kind.name)]
+            if not any(self.kind is not None or self.by == kind.way for kind in named):
+                needed = "kind = " + ", ".join(kind.name for kind in kinds if kind.logs_in)
+                yield Problem("kind", "settings.needs", {"what": "login_name, password", "needed": needed})
         yield from SnmpLogin.doubts(self)
+
+    @property
+    def has_login(self) -> bool:
+        """Whether the plan has one for the device's own protocol."""
+        return bool(self.login_name or self.password)
 
     @property
     def longest_s(self) -> float:
@@ -84,13 +123,18 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
         return (1 + self.retries + _MORE) * self.timeout_s
 
     async def measure(self) -> Values:
-        """One look at the device. Raises ProbeFailed."""
+        """One look at the device. Raises ProbeFailed; DENIED, with what it tells anybody, where it lets us not in."""
         seen = await self.look()
         values: Values = {"recognition_code": int(seen.recognition)}
+        if seen.admission is not None:
+            values["login_code"] = int(seen.admission)
         if seen.response_s is not None:
             values["response_ms"] = seen.response_s * 1000
         values |= seen.told.figures
-        return values | {f"{part}{STATUS}": int(state) for part, state in seen.told.parts.items()}
+        values |= {f"{part}{STATUS}": int(state) for part, state in seen.told.parts.items()}
+        if seen.refusal:
+            raise ProbeFailed(Outcome.DENIED, seen.refusal, values)
+        return values
 
     async def look(self, *, anew: bool = False) -> Seen:
         """What it is and how it is; `anew` recognises also what the plan names. Raises ProbeFailed."""
@@ -101,8 +145,7 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
             host=self.address,
             what=what,
             timeout_s=self.timeout_s,
-            user=self.login_name,
-            password=self.password,
+            key=self._key() if self.has_login else None,
             port=None if by_snmp else self.port,
             path=self.path,
         )
@@ -116,6 +159,11 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
         except TimeoutError:
             detail = f"{what}: answers, but not to all within {self._limit_s:g} s"
             raise ProbeFailed(Outcome.BROKEN, detail) from None
+
+    def _key(self) -> Key:
+        certificate = self.certificate.replace(":", "").lower()
+        login = Login(self.login_name, self.password)
+        return Key(login, present_memory(), cleartext=self.cleartext, certificate=certificate)
 
     def _kinds(self) -> list[Kind]:
         if self.by == "ping":

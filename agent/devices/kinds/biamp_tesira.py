@@ -22,6 +22,7 @@ class Tesira:
     name = "biamp_tesira"
     way = "tesira"
     is_generic = False
+    logs_in = False
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:

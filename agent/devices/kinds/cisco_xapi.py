@@ -1,8 +1,8 @@
 """Cisco's xAPI: codecs with TC, CE or RoomOS software (SX, MX, C, Room Kit) by HTTPS, `GET /getxml` with a login.
 
-Their certificate is of their own making, so that whoever sits between can read the password: give a login that may only
-look. TC and CE spell the same things differently; both are read. The spellings rest on Cisco's API guides, and on no
-recording.
+The login is sent to what names itself Cisco or TANDBERG before, on its page or by SIP. Its certificate is of its own
+making: the one that it had when it first accepted the login is remembered, and no other gets it. TC and CE spell the
+same things differently; both are read. The spellings rest on Cisco's API guides, and on no recording.
 """
 
 import re
@@ -10,13 +10,16 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element
 
+import msgspec
+
+from agent.devices.key import denied
 from agent.devices.kind import Device, Identity, Told
-from agent.devices.login import Login
 from agent.devices.markup import texts, tree
 from agent.devices.parts import plausible
 from agent.devices.table import worst
-from agent.devices.talking import PATIENCE, TRIES, denied, place
+from agent.devices.talking import PATIENCE, TRIES, door_of, place
 from agent.devices.web import Answer, Request, fetch
+from agent.devices.witness import told_by, who_is_it
 from agent.probe import ProbeFailed, Values
 from contract.outcome import Outcome
 from contract.parts import State, names_of
@@ -41,6 +44,7 @@ _STANDBY: Final = {"off": State.OK, "standby": State.STANDBY, "on": State.STANDB
 """`Standby State` of CE, `Standby Active` of TC."""
 _LEVEL: Final = {"critical": State.FAILED, "error": State.DEGRADED}
 """An error that is not critical may be a clock server that is away: the codec works on, and asks for attention."""
+_MAKER: Final = re.compile(r"(?i)cisco|tandberg")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]+)?")
 
 
@@ -50,43 +54,50 @@ class CiscoXapi:
     name = "cisco_xapi"
     way = "xapi"
     is_generic = False
+    logs_in = True
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:
-        """By its SystemUnit. Without a login only what tells it to everybody is recognised."""
-        unit = _unit(await _get(device, f"{_GET}/SystemUnit"))
-        if unit is None:
+        """By its SystemUnit, which few tell to everybody; by that it asks for a login, and names its maker."""
+        answer = await fetch(device, "xapi", _PORT, Request(method="GET", path=f"{_GET}/SystemUnit"), is_tls=True)
+        if (unit := _unit(answer)) is not None:
+            return _identity(unit)
+        if answer.status not in _DENIED:
             return None
-        model, version = texts(unit, "ProductId", "Version")
-        return Identity(
-            kind=self.name,
-            family="codec",
-            vendor="Cisco",
-            model=model.removeprefix("Cisco ").strip(),
-            firmware=version,
-            by="xAPI",
-        )
+        if not _MAKER.search(told_by(answer)) and not _MAKER.search(await who_is_it(device, device.port or _PORT)):
+            return None
+        return Identity(kind=self.name, family="codec", vendor="Cisco", by="xAPI")
 
     async def ask(self, device: Device) -> Told:
         """Cameras, microphones, inputs, registrations, calls, diagnostics. Raises ProbeFailed."""
-        answer = await _get(device, _GET, is_patient=True)
+        answer = await _get(device, _GET)
         if answer.status != _OK:
-            answer = await _get(device, _ALL, is_patient=True)
+            answer = await _get(device, _ALL)
         status = tree(answer.body)
         if status is None or answer.status != _OK:
             _, what = place(device, "xapi", _PORT)
             raise ProbeFailed(Outcome.BROKEN, f"{what}: answered with HTTP {answer.status} and no status in XML")
-        return told_of(status)
+        told, unit = told_of(status), _unit(answer)
+        return told if unit is None else msgspec.structs.replace(told, identity=_identity(unit))
 
 
-async def _get(device: Device, path: str, *, is_patient: bool = False) -> Answer:
-    headers = (Login(device.user, device.password).basic(),) if device.user else ()
-    request = Request(method="GET", path=path, headers=headers)
-    tries, patience = (TRIES, PATIENCE) if is_patient else (1, 1)
-    answer = await fetch(device, "xapi", _PORT, request, is_tls=True, tries=tries, patience=patience)
-    if answer.status in _DENIED and device.user:
-        _, what = place(device, "xapi", _PORT)
-        raise denied(device, what)
+def _identity(unit: Element) -> Identity:
+    model, version = texts(unit, "ProductId", "Version")
+    return Identity(
+        kind="cisco_xapi",
+        family="codec",
+        vendor="Cisco",
+        model=model.removeprefix("Cisco ").strip(),
+        firmware=version,
+        by="xAPI",
+    )
+
+
+async def _get(device: Device, path: str) -> Answer:
+    request = Request(method="GET", path=path)
+    answer = await fetch(device, "xapi", _PORT, request, is_tls=True, logs_in=True, tries=TRIES, patience=PATIENCE)
+    if answer.status in _DENIED:
+        raise denied(device.key, door_of(device, "xapi", _PORT))
     return answer
 
 

@@ -26,6 +26,7 @@ class ClearOne:
     name = "clearone"
     way = "clearone"
     is_generic = False
+    logs_in = True
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:
@@ -49,19 +50,21 @@ class ClearOne:
 
     async def ask(self, device: Device) -> Told:
         """That it lets us in and answers; without a login nothing is known but that it greets. Raises ProbeFailed."""
-        if not device.user:
+        if device.key is None:
             return Told()
 
         async def exchange(wire: Wire) -> None:
             greeting = await wire.until(_USER)
             if not _MAKER.search(greeting):
                 raise wire.nonsense("ClearOne's greeting", greeting.strip())
-            wire.write(device.user.encode() + b"\r\n")
+            login = wire.login(in_clear=True)
+            wire.write(login.user.encode() + b"\r\n")
             await wire.until(_PASSWORD)
-            wire.write(device.password.encode() + b"\r\n")
+            wire.write(login.password.encode() + b"\r\n")
             said = await wire.until(_ENTERED)
             if not said.lower().endswith("authenticated"):
                 raise wire.denied()
+            wire.accepted()
             wire.write(b"VERSION\r\n")
             await wire.until(_ANSWER)
 

@@ -44,35 +44,59 @@ class EpsonEscVp:
     name = "epson_escvp"
     way = "escvp"
     is_generic = False
+    logs_in = True
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:
-        """By its handshake. DENIED when it wants another password."""
-        await talk(device, self.way, _PORT, _connect)
+        """By its handshake, be it that it wants a password."""
+        await talk(device, self.way, _PORT, _knock)
         return Identity(kind=self.name, family="projector", vendor="Epson", by="ESC/VP.net")
 
     async def ask(self, device: Device) -> Told:
         """Power, fault, lamp and mute. Raises ProbeFailed."""
+        is_asked_for = False
 
-        async def exchange(wire: Wire) -> dict[str, str]:
-            await _connect(wire)
+        async def exchange(wire: Wire) -> dict[str, str] | None:
+            nonlocal is_asked_for
+            if not is_asked_for and not await _knock(wire):
+                is_asked_for = True
+                return None
+            if is_asked_for:
+                await _enter(wire)
             return {key: await _get(wire, key) for key in ("PWR", "ERR", "LAMP", "MUTE")}
 
-        return _told(await talk(device, self.way, _PORT, exchange, tries=TRIES, patience=PATIENCE))
+        said = await talk(device, self.way, _PORT, exchange, tries=TRIES, patience=PATIENCE)
+        # With the password it is to be connected to anew.
+        said = said or await talk(device, self.way, _PORT, exchange, tries=TRIES, patience=PATIENCE)
+        return _told(said or {})
 
 
-async def _connect(wire: Wire) -> None:
-    secret = wire.device.password.encode()[:_PASSWORD_MAX_BYTES].ljust(_PASSWORD_MAX_BYTES, b"\0")
-    wire.write(_CONNECT + (_PASSWORD + secret if wire.device.password else b"\x00"))
+async def _knock(wire: Wire) -> bool:
+    """Connect without a password; False when it wants one."""
+    wire.write(_CONNECT + b"\x00")
+    return await _is_welcome(wire)
+
+
+async def _enter(wire: Wire) -> None:
+    """Connect with the password."""
+    password = wire.login(in_clear=True).password.encode()
+    wire.write(_CONNECT + _PASSWORD + password[:_PASSWORD_MAX_BYTES].ljust(_PASSWORD_MAX_BYTES, b"\0"))
+    if not await _is_welcome(wire):
+        raise wire.denied()
+    wire.accepted()
+
+
+async def _is_welcome(wire: Wire) -> bool:
     answer = await wire.reader.readexactly(_ANSWER_BYTES)
     if not answer.startswith(_NAME):
         raise wire.nonsense("ESC/VP.net", shown(answer))
     status = answer[_STATUS_AT]
     if status in _WANTS_PASSWORD:
-        raise wire.denied()
+        return False
     if status != _WELCOME:
         said = "is busy with somebody else" if status == _BUSY else f"refused the connection with {status:#04x}"
         raise ProbeFailed(Outcome.BROKEN, f"{wire.what}: {said}")
+    return True
 
 
 async def _get(wire: Wire, key: str) -> str:
@@ -93,7 +117,7 @@ async def _get(wire: Wire, key: str) -> str:
 
 def _told(said: dict[str, str]) -> Told:
     parts: dict[str, State] = {}
-    power = _POWER.get(said["PWR"])
+    power = _POWER.get(said.get("PWR", ""))
     if power is not None:
         parts["power"] = power
     error = said["ERR"].upper()

@@ -3,6 +3,8 @@
 Rests on Extron's manuals, and on no recording.
 """
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -18,6 +20,8 @@ _BANNER: Final = re.compile(
 _PROMPT: Final = re.compile(r"(?i:login|username|user|password): ?$")
 _GREETED: Final = re.compile(rf"{_BANNER.pattern}|{_PROMPT.pattern}")
 _VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\S*\r\n")
+_PROMPT_AFTER_S: Final = 1.0
+"""A password is asked for right behind the banner; without one nothing but the date follows."""
 
 
 class Extron:
@@ -26,6 +30,7 @@ class Extron:
     name = "extron"
     way = "extron"
     is_generic = False
+    logs_in = True
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:
@@ -53,14 +58,15 @@ class Extron:
             greeting = await wire.until(_GREETED)
             if not _BANNER.search(greeting):
                 raise wire.nonsense("Extron's banner", greeting.strip())
-            # A password is asked for right behind the banner; without one nothing but the date follows.
-            if device.password:
-                await wire.until(_PROMPT)
-                wire.write(device.password.encode() + b"\r")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(_PROMPT_AFTER_S, device.timeout_s / 2)):
+                    await wire.until(_PROMPT)
+                    wire.write(wire.login(in_clear=True).password.encode() + b"\r")
             wire.write(b"Q\r")
             said = await wire.until(re.compile(rf"{_VERSION.pattern}|{_PROMPT.pattern}"))
             if _PROMPT.search(said):
                 raise wire.denied()
+            wire.accepted()
 
         await talk(device, self.way, _PORT, exchange, tries=TRIES, patience=PATIENCE)
         return Told(parts={"system": State.OK})

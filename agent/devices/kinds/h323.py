@@ -27,6 +27,7 @@ class H323:
     name = "h323"
     way = "h323"
     is_generic = True
+    logs_in = False
     signs: Sequence[str] = ()
 
     def __init__(self, nobodys_port: int = _NOBODYS_PORT) -> None:

@@ -1,29 +1,36 @@
 """ONVIF device management (ONVIF Core, SOAP 1.2): a camera's name, firmware and clock, by HTTP.
 
-The date is told to everybody, the rest to whom it knows. Who asks is told by WS-UsernameToken, whose time must be the
-camera's own: with the PC's a camera whose clock is wrong would let nobody in.
+The date is told to everybody, the rest to whom it knows. Who asks is told by HTTP Digest where the camera wants that,
+else by WS-UsernameToken, whose time must be the camera's own: with the PC's a camera whose clock is wrong would let
+nobody in.
 """
 
 import base64
 import hashlib
 import html
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from agent.devices.key import denied
 from agent.devices.kind import Device, Identity, Told
+from agent.devices.login import Login, best_of
 from agent.devices.markup import texts, tree
 from agent.devices.parts import plausible
-from agent.devices.talking import TRIES, denied, place
+from agent.devices.talking import TRIES, door_of, place
 from agent.devices.web import Answer, Request, fetch
-from agent.probe import ProbeFailed
+from agent.probe import ProbeFailed, Values
 from contract.outcome import Outcome
 
 _PORT: Final = 80
 _PATH: Final = "/onvif/device_service"
 _OK: Final = 200
 _DENIED: Final = (400, 401, 403)
+_NAMES: Final = "GetDeviceInformation"
+_NOT_AUTHORIZED: Final = re.compile(rb"NotAuthorized|FailedAuthentication|InvalidSecurity")
+"""Faults of ONVIF and WS-Security; some come with status 500."""
 _HALF_A_SECOND_S: Final = 0.5
 _ENVELOPE: Final = (
     '<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '
@@ -42,31 +49,21 @@ _HEADER: Final = (
 
 
 class Onvif:
-    """Asks for the date, and with a login for the names."""
+    """Asks for the date, and with a login for the names. Neither way of logging in sends the password as it is."""
 
     name = "onvif"
     way = "onvif"
     is_generic = True
+    logs_in = True
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:
-        """By a SOAP answer, be it a fault: 401 and 405 of any other web server say nothing. DENIED for a login that
-        the camera refuses.
-        """
+        """By a SOAP answer, be it a fault: 401 and 405 of any other web server say nothing."""
         answer = await _ask(device, "GetSystemDateAndTime")
-        if not _is_soap(answer):
-            return None
-        if not device.user:
-            return Identity(kind=self.name, family="camera", by="ONVIF")
-        told = await _ask(device, "GetDeviceInformation", _token(device, _date_in(answer) or datetime.now(UTC)))
-        if told.status in _DENIED and _is_soap(told):
-            _, what = place(device, self.name, _PORT)
-            raise denied(device, what)
-        names = texts(tree(told.body), "Manufacturer", "Model", "FirmwareVersion")
-        return Identity(kind=self.name, family="camera", vendor=names[0], model=names[1], firmware=names[2], by="ONVIF")
+        return Identity(kind=self.name, family="camera", by="ONVIF") if _is_soap(answer) else None
 
     async def ask(self, device: Device) -> Told:
-        """How wrong its clock is, which stamps what it records. Raises ProbeFailed."""
+        """How wrong its clock is, which stamps what it records; with a login its names. Raises ProbeFailed."""
         began = datetime.now(UTC)
         answer = await _ask(device, "GetSystemDateAndTime", tries=TRIES)
         ended = datetime.now(UTC)
@@ -74,37 +71,67 @@ class Onvif:
         if not _is_soap(answer):
             raise ProbeFailed(Outcome.BROKEN, f"{what}: answered with HTTP {answer.status} and no SOAP")
         date = _date_in(answer)
-        if date is None:
-            return Told()  # it keeps the date to itself, against the standard, or says one that is none
-        # It tells whole seconds, so that on the average it is half a second later.
-        ahead_s = (date - began).total_seconds() - (ended - began).total_seconds() / 2 + _HALF_A_SECOND_S
-        return Told(figures=plausible({"device_clock_offset_s": ahead_s}))
+        figures: Values = {}
+        if date is not None:  # else it keeps it to itself, against the standard, or says one that is none
+            # It tells whole seconds, so that on the average it is half a second later.
+            ahead_s = (date - began).total_seconds() - (ended - began).total_seconds() / 2 + _HALF_A_SECOND_S
+            figures = plausible({"device_clock_offset_s": ahead_s})
+        identity = None if device.key is None else await _identity(device, date or datetime.now(UTC))
+        return Told(figures=figures, identity=identity)
 
 
-async def _ask(device: Device, ask: str, head: str = "", *, tries: int = 1) -> Answer:
+async def _identity(device: Device, now: datetime) -> Identity:
+    """What it says of itself to whom it knows. `now` is its own time. Raises LoginFailed."""
+    told = await _ask(device, _NAMES)  # few tell them to everybody; the others say how they want to be asked
+    best = best_of(told.challenge)
+    if best is not None and (best.scheme == "digest" or not _is_soap(told)):
+        told = await _ask(device, _NAMES, logs_in=True)
+    elif _refuses(told):
+        told = await _ask(device, _NAMES, lambda login: _token(login, now))
+        if _refuses(told):
+            raise denied(device.key, door_of(device, "onvif", _PORT))
+        if told.status == _OK and device.key is not None:
+            device.key.accepted()
+    names = texts(tree(told.body), "Manufacturer", "Model", "FirmwareVersion")
+    return Identity(kind="onvif", family="camera", vendor=names[0], model=names[1], firmware=names[2], by="ONVIF")
+
+
+async def _ask(
+    device: Device, ask: str, token: Callable[[Login], str] | None = None, *, logs_in: bool = False, tries: int = 1
+) -> Answer:
     action = f'"http://www.onvif.org/ver10/device/wsdl/{ask}"'
+
+    def envelope(head: str) -> bytes:
+        return _ENVELOPE.format(head=head, ask=ask).encode()
+
     request = Request(
         method="POST",
         path=_PATH,
         headers=(f"Content-Type: application/soap+xml; charset=utf-8; action={action}",),
-        body=_ENVELOPE.format(head=head, ask=ask).encode(),
+        body=envelope(""),
+        signed=None if token is None else lambda login: envelope(token(login)),
     )
-    return await fetch(device, "onvif", _PORT, request, tries=tries)
+    return await fetch(device, "onvif", _PORT, request, logs_in=logs_in, tries=tries)
 
 
-def _token(device: Device, created: datetime) -> str:
+def _token(login: Login, created: datetime) -> str:
     nonce, moment = secrets.token_bytes(16), created.strftime("%Y-%m-%dT%H:%M:%SZ")
-    digest = hashlib.sha1(nonce + moment.encode() + device.password.encode()).digest()  # noqa: S324 - WS-Security's own
+    digest = hashlib.sha1(nonce + moment.encode() + login.password.encode()).digest()  # noqa: S324 - WS-Security's own
     return _HEADER.format(
         wsse=_WSSE,
         wsu=_WSU,
-        user=html.escape(device.user),
+        user=html.escape(login.user),
         profile=_PROFILE,
         digest=base64.b64encode(digest).decode(),
         encoding=_ENCODING,
         nonce=base64.b64encode(nonce).decode(),
         created=moment,
     )
+
+
+def _refuses(answer: Answer) -> bool:
+    """Whether it answers by SOAP that we may not ask this."""
+    return _is_soap(answer) and (answer.status in _DENIED or _NOT_AUTHORIZED.search(answer.body) is not None)
 
 
 def _is_soap(answer: Answer) -> bool:

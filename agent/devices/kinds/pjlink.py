@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from agent.devices.kind import Device, Identity, Told
+from agent.devices.login import Login
 from agent.devices.parts import plausible
 from agent.devices.talking import ANSWER_MAX_LINES, PATIENCE, TRIES, Wire, talk
 from agent.probe import ProbeFailed, Values
@@ -40,51 +41,65 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True):
         return self.answers.get(command, "")
 
 
+_NOTHING: Final = _Said(answers={}, is_broken=False)
+_NAMES: Final = ("1INF1", "1INF2", "1CLSS")
+
+
 class PjLink:
     """Reads the greeting, gives the password as the protocol hashes it, and asks; sets nothing."""
+
+    # Whoever listens can try passwords against the hash, and cannot read it.
 
     name = "pjlink"
     way = "pjlink"
     is_generic = False
+    logs_in = True
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:
-        """By its greeting. DENIED when it wants another password."""
+        """By its greeting; one that wants a password tells its name to whom it lets in."""
 
         async def exchange(wire: Wire) -> _Said:
-            prefix = await _greeted(wire)
+            if await _greeted(wire):
+                return _NOTHING
             try:
                 async with asyncio.timeout(device.timeout_s / 2):
-                    return await _answers(wire, prefix, ("1INF1", "1INF2", "1CLSS"))
+                    return await _answers(wire, "", _NAMES)
             except (TimeoutError, asyncio.IncompleteReadError):
-                return _Said(answers={}, is_broken=False)  # by its greeting it is known all the same
+                return _NOTHING  # by its greeting it is known all the same
 
-        said = await talk(device, self.name, _PORT, exchange)
-        return Identity(
-            kind=self.name,
-            family="projector",
-            vendor=said.get("1INF1"),
-            model=said.get("1INF2"),
-            by=f"PJLink class {said.get('1CLSS') or '1'}",
-        )
+        return _identity(await talk(device, self.name, _PORT, exchange))
 
     async def ask(self, device: Device) -> Told:
         """Power, errors, lamp, input, mute; of class 2 the filter's hours too. Raises ProbeFailed."""
 
         async def exchange(wire: Wire) -> _Said:
-            prefix = await _greeted(wire)
-            wanted = ["1POWR", "1ERST", "1LAMP", "1INPT", "1AVMT", "1CLSS"]
+            number = await _greeted(wire)
+            prefix = _hashed(number, wire.login(in_clear=False)) if number else ""
+            wanted = ["1POWR", "1ERST", "1LAMP", "1INPT", "1AVMT", *(_NAMES if number else _NAMES[-1:])]
             said = await _answers(wire, prefix, wanted)
             if said.get("1CLSS") != _CLASS_2:
                 return said
             more = await _answers(wire, "", ["2FILT"])
             return msgspec.structs.replace(said, answers=said.answers | more.answers)
 
-        return _told(await talk(device, self.name, _PORT, exchange, tries=TRIES, patience=PATIENCE))
+        said = await talk(device, self.name, _PORT, exchange, tries=TRIES, patience=PATIENCE)
+        told = _told(said)
+        return msgspec.structs.replace(told, identity=_identity(said)) if said.get("1INF1") else told
+
+
+def _identity(said: _Said) -> Identity:
+    return Identity(
+        kind="pjlink",
+        family="projector",
+        vendor=said.get("1INF1"),
+        model=said.get("1INF2"),
+        by=f"PJLink class {said.get('1CLSS') or '1'}",
+    )
 
 
 async def _greeted(wire: Wire) -> str:
-    """What goes before the first command: nothing, or the hash of its number and the password."""
+    """The number that is to be hashed with the password; empty where it wants none."""
     greeting = await wire.read(b"\r")
     words = greeting.upper().split()
     if words[:2] == ["PJLINK", "0"]:
@@ -93,12 +108,15 @@ async def _greeted(wire: Wire) -> str:
         raise wire.denied()
     found = re.fullmatch(r"(?i)PJLINK 1 ([0-9a-f]{8})", greeting)
     if found is not None:
-        if not wire.device.password:
-            raise wire.denied()
-        return hashlib.md5(f"{found[1]}{wire.device.password}".encode()).hexdigest()  # noqa: S324 - PJLink's own choice
+        return found[1]
     if words[:1] == ["PJLINK"] and len(words) > 1:
         raise ProbeFailed(Outcome.DENIED, f"{wire.what}: wants a login that we do not know: {greeting[:40]!r}")
     raise wire.nonsense("PJLink's greeting", greeting)
+
+
+def _hashed(number: str, login: Login) -> str:
+    """What goes before the first command."""
+    return hashlib.md5(f"{number}{login.password}".encode()).hexdigest()  # noqa: S324 - PJLink's own choice
 
 
 async def _answers(
@@ -119,6 +137,8 @@ async def _answers(
             if is_silent:
                 raise
             continue  # some have no word for a command that they do not know
+        if is_silent:
+            wire.accepted()
         is_silent = False
         is_broken |= answer == _BROKEN
         if not re.fullmatch(r"ERR[1-4]", answer):

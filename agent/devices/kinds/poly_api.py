@@ -9,12 +9,16 @@ from typing import Final
 
 from agent.devices.kind import Device, Identity, Told
 from agent.devices.talking import ANSWER_MAX_LINES, PATIENCE, TRIES, Wire, talk
+from agent.devices.witness import who_is_it
+from agent.probe import Values
 from contract.parts import State
 
 _PORT: Final = 24
 _PROMPT: Final = re.compile(r"-> ?$|(?i:password): ?$")
 _REFUSED: Final = re.compile(r"(?i)incorrect|invalid|failed|denied")
 _SAID: Final = re.compile(r"(?im)^\s*(model|software version)\s*:\s*(\S.*?)\s*$")
+_GREETS: Final = re.compile(r"(?i)polycom|hi, my name is|-> ?$")
+_MAKER: Final = re.compile(r"(?i)polycom|realpresence")
 _ONLINE: Final = {
     "microphones": ("microphone1", State.DEGRADED),
     "gatekeeper": ("h323_registration", State.DISABLED),
@@ -30,32 +34,27 @@ class PolyApi:
     name = "poly_api"
     way = "poly_api"
     is_generic = False
+    logs_in = True
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:
-        """By what it says of itself when connected to; nothing but a password is sent to a stranger."""
+        """By what it says of itself when connected to, or on its page or by SIP where it first wants a password."""
 
         async def exchange(wire: Wire) -> str:
-            return await _enter(wire)
+            return await wire.until(_PROMPT)
 
         greeting = await talk(device, self.way, _PORT, exchange)
-        if not re.search(r"(?i)polycom|hi, my name is|-> ?$", greeting):
-            return None
-        said = {name.lower(): text for name, text in _SAID.findall(greeting)}
-        return Identity(
-            kind=self.name,
-            family="codec",
-            vendor="Poly",
-            model=said.get("model", ""),
-            firmware=said.get("software version", ""),
-            by="Polycom API",
-        )
+        if _GREETS.search(greeting):
+            return _identity(greeting)
+        return _identity("") if _MAKER.search(await who_is_it(device)) else None
 
     async def ask(self, device: Device) -> Told:
         """Microphones, registrations, network, and whether it is in a call. Raises ProbeFailed."""
+        greeting = ""
 
         async def exchange(wire: Wire) -> dict[str, str]:
-            await _enter(wire)
+            nonlocal greeting
+            greeting = await _enter(wire)
             wire.write(b"status\r")
             said: dict[str, str] = {}
             line = ""
@@ -74,9 +73,20 @@ class PolyApi:
             for name, (part, otherwise) in _ONLINE.items()
             if name in said
         }
-        return Told(
-            parts=parts, figures={"call_active_bool": int(said["inacall"] == "online")} if "inacall" in said else {}
-        )
+        figures: Values = {"call_active_bool": int(said["inacall"] == "online")} if "inacall" in said else {}
+        return Told(parts=parts, figures=figures, identity=_identity(greeting))
+
+
+def _identity(greeting: str) -> Identity:
+    said = {name.lower(): text for name, text in _SAID.findall(greeting)}
+    return Identity(
+        kind="poly_api",
+        family="codec",
+        vendor="Poly",
+        model=said.get("model", ""),
+        firmware=said.get("software version", ""),
+        by="Polycom API",
+    )
 
 
 async def _enter(wire: Wire) -> str:
@@ -84,12 +94,11 @@ async def _enter(wire: Wire) -> str:
     said = await wire.until(_PROMPT)
     if not re.search(r"(?i)password: ?$", said):
         return said
-    if not wire.device.password:
-        raise wire.denied()
-    wire.write(wire.device.password.encode() + b"\r")
+    wire.write(wire.login(in_clear=True).password.encode() + b"\r")
     more = await wire.until(re.compile(_PROMPT.pattern + "|" + r"(?i:incorrect|invalid|denied)"))
     if _REFUSED.search(more) or re.search(r"(?i)password: ?$", more):
         raise wire.denied()
+    wire.accepted()
     return said + more
 
 

@@ -3,6 +3,7 @@
 Rests on QSC's reference, and on no recording.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -41,35 +42,56 @@ class _Engine(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class QSys:
-    """Logs on where the plan has a login, and sends StatusGet; sets nothing."""
+    """Sends StatusGet, and logs on where it must; sets nothing."""
 
     name = "qsys"
     way = "qsys"
     is_generic = False
+    logs_in = True
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:
-        """By the status of its engine. DENIED when it wants a login."""
-        engine = await _engine(device, tries=1, patience=1)
-        return Identity(kind=self.name, family="dsp", vendor="QSC", model=engine.platform, by="QRC")
+        """By the status of its engine, or that it wants a login for that."""
+
+        async def exchange(wire: Wire) -> str:
+            try:
+                return (await _status(wire)).platform
+            except _LogonRequired:
+                return ""
+
+        model = await talk(device, self.name, _PORT, exchange)
+        return Identity(kind=self.name, family="dsp", vendor="QSC", model=model, by="QRC")
 
     async def ask(self, device: Device) -> Told:
         """How its engine judges itself. Raises ProbeFailed."""
-        return Told(parts={"system": _system(await _engine(device, tries=TRIES, patience=PATIENCE))})
+
+        async def exchange(wire: Wire) -> _Engine:
+            with contextlib.suppress(_LogonRequired):
+                return await _status(wire)
+            login = wire.login(in_clear=True)
+            try:
+                await _call(wire, "Logon", {"User": str(login.user), "Password": str(login.password)}, _LOGON)
+                engine = await _status(wire)
+            except _LogonRequired:
+                raise wire.denied() from None
+            wire.accepted()
+            return engine
+
+        engine = await talk(device, self.name, _PORT, exchange, tries=TRIES, patience=PATIENCE)
+        identity = Identity(kind=self.name, family="dsp", vendor="QSC", model=engine.platform, by="QRC")
+        return Told(parts={"system": _system(engine)}, identity=identity)
 
 
-async def _engine(device: Device, *, tries: int, patience: int) -> _Engine:
-    async def exchange(wire: Wire) -> _Engine:
-        if device.user:
-            login = {"User": device.user, "Password": device.password}
-            await _call(wire, "Logon", login, _LOGON)
-        said = await _call(wire, "StatusGet", 0, _STATUS)
-        try:
-            return msgspec.convert(said, _Engine)
-        except msgspec.ValidationError as error:
-            raise ProbeFailed(Outcome.BROKEN, f"{wire.what}: no status of an engine: {error}") from None
+class _LogonRequired(Exception):
+    """The core wants to know who asks, or another than it was told."""
 
-    return await talk(device, "qsys", _PORT, exchange, tries=tries, patience=patience)
+
+async def _status(wire: Wire) -> _Engine:
+    said = await _call(wire, "StatusGet", 0, _STATUS)
+    try:
+        return msgspec.convert(said, _Engine)
+    except msgspec.ValidationError as error:
+        raise ProbeFailed(Outcome.BROKEN, f"{wire.what}: no status of an engine: {error}") from None
 
 
 async def _call(
@@ -92,7 +114,7 @@ async def _call(
         error = message.get("error")
         if isinstance(error, dict):
             if method == "Logon" or error.get("code") == _LOGON_REQUIRED:
-                raise wire.denied()
+                raise _LogonRequired
             raise wire.nonsense("a result", shown(said[:200]))
         return message.get("result")
     raise wire.nonsense(f"an answer to {method}", "others")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from agent.devices.key import Turns
 from agent.devices.kind import Device, Identity, Told
-from agent.devices.login import Login
 from agent.devices.talking import PATIENCE, TRIES, Wire, talk
 from agent.devices.web import headers_of
 from agent.probe import ProbeFailed
@@ -14,7 +14,6 @@ from contract.parts import State, names_of
 
 _PORT: Final = 554
 _OK: Final = 200
-_WANTS_LOGIN: Final = 401
 _DENIED: Final = (401, 403)
 _NOT_THERE: Final = 404
 _OVERLOADED: Final = (453, 503)
@@ -55,17 +54,10 @@ class _Talk:
         body = await self.wire.reader.readexactly(int(length))
         return _Answer(int(found[1]), answered, body.decode("utf-8", "replace"))
 
-    async def describe(self, challenges: str) -> _Answer:
-        """What is in the stream; with the login, if the device has asked for one."""
-        headers = ["Accept: application/sdp"]
-        if challenges:
-            device = self.wire.device
-            login = Login(device.user, device.password).answer_to(challenges, "DESCRIBE", self.url)
-            if login is None:
-                what = f"{self.wire.what}: wants a login that we do not know: {challenges[:60]!r}"
-                raise ProbeFailed(Outcome.DENIED, what)
-            headers.append(login)
-        return await self.ask("DESCRIBE", *headers)
+    async def describe(self, turns: Turns) -> _Answer:
+        """What is in the stream; with the login, once the device has asked for it."""
+        login = turns.headers(self.wire.door, "DESCRIBE", self.url)
+        return await self.ask("DESCRIBE", "Accept: application/sdp", *login)
 
 
 class Rtsp:
@@ -74,6 +66,7 @@ class Rtsp:
     name = "rtsp"
     way = "rtsp"
     is_generic = True
+    logs_in = True
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:
@@ -87,26 +80,25 @@ class Rtsp:
 
     async def ask(self, device: Device) -> Told:
         """Whether the stream is there, and has video and audio. Raises ProbeFailed."""
-        challenges = ""
+        turns = Turns(device.key)
 
         async def exchange(wire: Wire) -> Told:
-            nonlocal challenges
             asking = _Talk(wire)
-            if not device.path and not device.user:
+            if not device.path and device.key is None:
                 return _told(await asking.ask("OPTIONS"), device, wire)
-            # Some hang up after they have asked who is there: the second try answers at once.
-            answer = await asking.describe(challenges)
-            asked_for = answer.headers.get("www-authenticate", "")
-            if answer.status == _WANTS_LOGIN and device.user and asked_for != challenges:
-                challenges = asked_for
-                answer = await asking.describe(challenges)
-            return _told(answer, device, wire)
+            while True:
+                answer = await asking.describe(turns)
+                if not turns.goes_on(wire.door, answer.status, answer.headers.get("www-authenticate", "")):
+                    return _told(answer, device, wire)
+                if await wire.is_hung_up():
+                    # Some do after they have asked who is there: the second try answers at once.
+                    raise ProbeFailed(Outcome.BROKEN, f"{wire.what}: hung up after it had asked for the login")
 
         return await talk(device, self.name, _PORT, exchange, tries=TRIES, patience=PATIENCE)
 
 
 def _told(answer: _Answer, device: Device, wire: Wire) -> Told:
-    is_asked_for = bool(device.path or device.user)
+    is_asked_for = bool(device.path or device.key is not None)
     if answer.status in _OVERLOADED:
         return Told(parts={"system": State.DEGRADED})
     if answer.status in _DENIED and is_asked_for:

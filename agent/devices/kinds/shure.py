@@ -18,6 +18,7 @@ class Shure:
     name = "shure"
     way = "shure"
     is_generic = False
+    logs_in = False
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:

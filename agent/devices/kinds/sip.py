@@ -42,6 +42,7 @@ class Sip:
     name = "sip"
     way = "sip"
     is_generic = True
+    logs_in = False
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:

@@ -31,6 +31,7 @@ class Ups:
     name = "ups"
     way = "snmp"
     is_generic = False
+    logs_in = False
     signs: Sequence[str] = tuple(sign for table in TABLES for sign in table.sign_oids())
 
     async def recognise(self, device: Device) -> Identity | None:

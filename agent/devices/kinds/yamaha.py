@@ -21,6 +21,7 @@ class Yamaha:
     name = "yamaha"
     way = "yamaha"
     is_generic = False
+    logs_in = False
     signs: Sequence[str] = ()
 
     async def recognise(self, device: Device) -> Identity | None:

@@ -3,20 +3,28 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from agent.devices.asking import Seen, look
+from agent.devices.key import Key
 from agent.devices.kind import Device, Identity, Kind, Told
+from agent.devices.login import Login
+from agent.devices.memory import Memory
 from agent.probe import ProbeFailed
+from contract.secret import Secret
 from tests.support.ports import LOOPBACK
 
 RIGHT: Final = "only-to-look"
 WRONG: Final = "very-wrong"
 """A device's password, and another."""
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+REFUSED: Final = "refused the login; it is not sent again for a day, or until it is changed"
+WANTED: Final = "wants a login (password, and login_name where it has one), and the plan has none"
+"""How the two end."""
 PATIENT_S: Final = 20.0
 """For what answers: a loaded machine must not make a test fail."""
 HASTY_S: Final = 0.4
@@ -47,7 +55,9 @@ class Asked(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def listening(behave: Behave, sock: socket.socket | None = None) -> AsyncIterator[int]:
+async def listening(
+    behave: Behave, sock: socket.socket | None = None, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """A server that behaves so, at a port of its own or at this socket; what it was saying ends with it."""
     talking: set[asyncio.Task[None]] = set()
 
@@ -65,7 +75,7 @@ async def listening(behave: Behave, sock: socket.socket | None = None) -> AsyncI
 
     if sock is None:
         sock = socket.create_server((LOOPBACK, 0))
-    server = await asyncio.start_server(connected, sock=sock)
+    server = await asyncio.start_server(connected, sock=sock, ssl=tls)
     try:
         yield sock.getsockname()[1]
     finally:
@@ -81,27 +91,32 @@ async def serving(behave: Behave, done: Callable[[int], Awaitable[None]]) -> Non
         await done(port)
 
 
-def a_device(port: int, **given: object) -> Device:
-    device = Device(host=LOOPBACK, what="device 127.0.0.1", timeout_s=PATIENT_S, port=port)
+def a_device(port: int, *, user: str = "", password: str = "", cleartext: bool = True, **given: Any) -> Device:
+    """With a key for this login, if any is given, of a plan that lets it go in clear."""
+    login = Login(user, Secret(password))
+    key = Key(login, Memory(), cleartext=cleartext) if user or password else None
+    device = Device(host=LOOPBACK, what="device 127.0.0.1", timeout_s=PATIENT_S, port=port, key=key)
     return msgspec.structs.replace(device, **given)
 
 
 async def both(kind: Kind, device: Device) -> Asked:
-    """Recognise, and ask, whatever comes of the first."""
+    """Recognise without the key, and ask with it, whatever comes of the first."""
     identity: Identity | ProbeFailed | None
     told: Told | ProbeFailed
     try:
-        identity = await kind.recognise(device)
+        identity = await kind.recognise(msgspec.structs.replace(device, key=None))
     except ProbeFailed as failure:
         identity = failure
     try:
         told = await kind.ask(device)
     except ProbeFailed as failure:
         told = failure
+    else:
+        identity = told.identity or identity
     return Asked(identity, told)
 
 
-def ask(kind: Kind, behave: Behave, **given: object) -> Asked:
+def ask(kind: Kind, behave: Behave, **given: Any) -> Asked:
     """Recognise and ask a device that behaves so; `given` are fields of `Device`."""
     found: list[Asked] = []
 
@@ -112,7 +127,7 @@ def ask(kind: Kind, behave: Behave, **given: object) -> Asked:
     return found[0]
 
 
-def seen(kind: Kind, behave: Behave, **given: object) -> Seen | ProbeFailed:
+def seen(kind: Kind, behave: Behave, **given: Any) -> Seen | ProbeFailed:
     """As the device probe looks at it when the plan names its kind."""
     found: list[Seen | ProbeFailed] = []
 

@@ -24,6 +24,7 @@ class Parrot:
     """Says `HELLO <model>` when connected to, `MIC OK` or `MIC MUTED` when asked, `NO` to a wrong password."""
 
     is_generic = False
+    logs_in = False
     signs: Sequence[str] = ()
 
     def __init__(self, name: str = "parrot", way: str = "parrot") -> None:

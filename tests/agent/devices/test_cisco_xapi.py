@@ -2,24 +2,18 @@
 
 import asyncio
 import base64
-import datetime as dt
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from agent.devices.kind import Identity
 from agent.devices.kinds.cisco_xapi import KIND, told_of
 from agent.devices.markup import tree
-from agent.probe import ProbeFailed
 from contract.outcome import Outcome
-from tests.agent.devices.speaking import HASTY_S, RIGHT, WRONG, Asked, Behave, a_device, both, mute
+from tests.agent.devices.certificates import certificate_of_its_own
+from tests.agent.devices.speaking import HASTY_S, REFUSED, RIGHT, WANTED, WRONG, Asked, Behave, a_device, both, mute
 from tests.support.ports import LOOPBACK
 
 CE: Final = """<?xml version="1.0"?>
@@ -66,20 +60,7 @@ CALL: Final = """
 
 @pytest.fixture(scope="module")
 def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """As every codec has one: for another name, and vouched for by nobody."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "codec")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(7)
-        .not_valid_before(now - dt.timedelta(days=9)).not_valid_after(now - dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    file: Path = tmp_path_factory.mktemp("codec") / "codec.pem"
-    form, nothing = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, form, nothing) + made.public_bytes(serialization.Encoding.PEM)
-    )
+    file = certificate_of_its_own(tmp_path_factory.mktemp("codec") / "codec.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context
@@ -93,7 +74,9 @@ def codec(status: str, *, is_old: bool = False, cut: int = 0) -> Behave:
         path = head.split(" ")[1]
         login = base64.b64encode(f"viewer:{RIGHT}".encode()).decode()
         if f"Authorization: Basic {login}\r\n" not in head:
-            writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+            writer.write(
+                b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="Cisco Codec"\r\nContent-Length: 0\r\n\r\n'
+            )
         elif path in ("/getxml?location=/Status/SystemUnit", "/status.xml" if is_old else "/getxml?location=/Status"):
             body = status.encode()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[: len(body) - cut])
@@ -104,7 +87,7 @@ def codec(status: str, *, is_old: bool = False, cut: int = 0) -> Behave:
     return behave
 
 
-def ask(behave: Behave, context: ssl.SSLContext | None, **given: object) -> Asked:
+def ask(behave: Behave, context: ssl.SSLContext | None, **given: Any) -> Asked:
     async def run() -> Asked:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
@@ -194,17 +177,16 @@ def test_what_says_nothing_tells_nothing(text: str) -> None:
 
 def test_a_wrong_password_is_denied_and_not_told(own_certificate: ssl.SSLContext) -> None:
     asked = ask(codec(CE), own_certificate, user="viewer", password=WRONG)
-    for failure in (asked.identity, asked.told):
-        assert isinstance(failure, ProbeFailed)
-        assert failure.outcome is Outcome.DENIED
-        assert failure.detail.endswith("refused the password")
-        assert WRONG not in failure.detail
+    assert isinstance(asked.identity, Identity)
+    assert asked.failure.outcome is Outcome.DENIED
+    assert asked.failure.detail.endswith(REFUSED)
+    assert WRONG not in asked.failure.detail
 
 
-def test_without_a_login_it_is_not_known_for_a_codec(own_certificate: ssl.SSLContext) -> None:
+def test_without_a_login_it_is_known_for_a_codec_that_wants_one(own_certificate: ssl.SSLContext) -> None:
     asked = ask(codec(CE), own_certificate)
-    assert asked.identity is None
-    assert asked.failure.detail.endswith("answered with HTTP 401 and no status in XML")
+    assert asked.identity == Identity(kind="cisco_xapi", family="codec", vendor="Cisco", by="xAPI")
+    assert asked.failure.detail.endswith(WANTED)
 
 
 def test_half_an_answer_is_said_to_be_half(own_certificate: ssl.SSLContext) -> None:

@@ -81,8 +81,9 @@ STATUS: Final = (
 )
 
 
-def poly(status: str, password: str = "") -> Behave:
+def poly(status: str, password: str = "", greeting: bytes = b"") -> Behave:
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
         while password:
             writer.write(b"\r\nPassword: ")
             if (await reader.readuntil(b"\r")).decode().strip() == password:

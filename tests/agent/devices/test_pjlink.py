@@ -13,7 +13,20 @@ from agent.devices.kinds.pjlink import KIND
 from agent.probe import ProbeFailed
 from contract.outcome import Outcome
 from contract.parts import Recognition
-from tests.agent.devices.speaking import HASTY_S, RIGHT, WRONG, Behave, a_device, ask, babbling, mute, rude, seen
+from tests.agent.devices.speaking import (
+    HASTY_S,
+    REFUSED,
+    RIGHT,
+    WANTED,
+    WRONG,
+    Behave,
+    a_device,
+    ask,
+    babbling,
+    mute,
+    rude,
+    seen,
+)
 from tests.support.ports import LOOPBACK
 
 ON = {
@@ -110,23 +123,23 @@ def test_class_2_tells_of_its_filter() -> None:
 def test_the_password_goes_as_a_hash_once() -> None:
     asked = ask(KIND, projector(ON, password=RIGHT), password=RIGHT)
     assert asked.states["power"] == "OK"
+    assert isinstance(asked.identity, Identity)
+    assert (asked.identity.vendor, asked.identity.model) == ("MadeUp", "X-100")
 
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
-    [
-        (WRONG, "refused the password"),
-        ("", "wants a password (password, and login_name where it has one)"),
-    ],
+    [(WRONG, REFUSED), ("", WANTED)],
+    ids=["wrong", "none"],
 )
 def test_without_the_right_password_it_is_denied_and_no_password_is_told(given: str, sentence: str) -> None:
     asked = ask(KIND, projector(ON, password=RIGHT), password=given)
-    for failure in (asked.identity, asked.told):
-        assert isinstance(failure, ProbeFailed)
-        assert failure.outcome is Outcome.DENIED
-        assert failure.detail.startswith("device 127.0.0.1: pjlink ")
-        assert failure.detail.endswith(sentence)
-        assert WRONG not in failure.detail
+    assert asked.identity == Identity(kind="pjlink", family="projector", by="PJLink class 1"), "by its greeting"
+    failure = asked.failure
+    assert failure.outcome is Outcome.DENIED
+    assert failure.detail.startswith("device 127.0.0.1: pjlink ")
+    assert failure.detail.endswith(sentence)
+    assert WRONG not in failure.detail
 
 
 @pytest.mark.parametrize("behave", [mute, rude], ids=["mute", "rude"])

@@ -11,7 +11,7 @@ import pytest
 from agent.devices.kind import Identity, Told
 from agent.devices.kinds.rtsp import KIND
 from contract.outcome import Outcome
-from tests.agent.devices.speaking import HASTY_S, RIGHT, WRONG, Behave, ask, babbling, mute, rude
+from tests.agent.devices.speaking import HASTY_S, REFUSED, RIGHT, WANTED, WRONG, Behave, ask, babbling, mute, rude
 
 VIDEO: Final = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
 BOTH: Final = VIDEO + "m=audio 0 RTP/AVP 0\r\nm=application 0 RTP/AVP 107\r\n"
@@ -122,13 +122,13 @@ def test_a_camera_that_hangs_up_after_asking_for_the_login_is_called_again() -> 
 def test_a_wrong_password_is_denied_and_told_to_nobody(login: str) -> None:
     failure = ask(KIND, camera(login=login), user=USER, password=WRONG).failure
     assert (failure.outcome, WRONG in failure.detail) == (Outcome.DENIED, False)
-    assert failure.detail.endswith("refused the password")
+    assert failure.detail.endswith(REFUSED)
 
 
 def test_a_path_without_the_login_that_it_needs_is_denied() -> None:
     failure = ask(KIND, camera(login=LOGINS["digest"]), path="/stream1").failure
     assert failure.outcome is Outcome.DENIED
-    assert "wants a password" in failure.detail
+    assert failure.detail.endswith(WANTED)
 
 
 def test_a_login_of_another_kind_is_named() -> None:

@@ -88,8 +88,9 @@ def test_what_goes_on_without_end_is_cut_off(name: str) -> None:
 
 
 def test_a_device_in_a_traceback_tells_neither_password_nor_path() -> None:
-    device = Device(host="cam", what="device cam", timeout_s=1.0, user="room", password=RIGHT, path=f"/{RIGHT}")
+    device = a_device(1, user="room", password=RIGHT, path=f"/{RIGHT}", what="device cam")
     assert repr(device) == "Device(device cam)"
+    assert repr(device.key) == "Key(room)"
 
 
 def test_every_kind_that_is_talked_to_has_a_way_of_its_own() -> None:
