@@ -39,6 +39,8 @@ def told(address: str, seen: Seen) -> dict[str, object]:
         "model": identity.model if identity is not None else "",
         "firmware": identity.firmware if identity is not None else "",
         "by": identity.by if identity is not None else seen.alive_by,
+        "login": seen.admission.name.lower() if seen.admission is not None else "",
+        "detail": seen.refusal,
         "description": seen.description,
         "parts": {name: state.name.lower() for name, state in _parts(seen).items()},
         "values": sound(seen.told.figures),
@@ -65,6 +67,8 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
         yield say("identify.unidentified", language, address=address)
         if identity.vendor:
             yield "  " + say("identify.vendor", language, vendor=identity.vendor)
+    if seen.admission is not None:
+        yield "  " + say(f"identify.login_{seen.admission.name.lower()}", language, detail=seen.refusal)
     if seen.description:
         yield "  " + say("identify.description", language, description=seen.description)
     for part, state in _parts(seen).items():

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from contract.parts import STATUS, Recognition, State, part_of
+from contract.parts import STATUS, Admission, Recognition, State, part_of
 from readiness.codes import LOST_BY_ROLE, Code
 from readiness.evidence import Evidence, Fate, Life, any_of, finding
 from readiness.ladder import LOCAL_CAUSES
-from readiness.metrics import RECOGNITION
+from readiness.metrics import LOGIN, RECOGNITION
 from readiness.profile import Profile
 from readiness.state import Sight, Window
 from readiness.verdict import Finding, Level
@@ -161,6 +161,22 @@ def silent_to_snmp(evidence: Evidence) -> Iterator[Finding]:
         since_s = evidence.has_stood_since(sight, windows, RECOGNITION, Recognition.SILENT)
         if since_s is not None and sight.role in evidence.profile.devices:
             yield finding(Code.DEVICE_SILENT, Level.DEGRADED, sight.target, since_s)
+        yield from _shut_out(evidence, sight, windows)
+
+
+_SHUT_OUT: Final = {
+    Admission.REFUSED: Code.LOGIN_REFUSED,
+    Admission.UNSENT: Code.LOGIN_UNSENT,
+    Admission.WANTED: Code.LOGIN_WANTED,
+}
+
+
+def _shut_out(evidence: Evidence, sight: Sight, windows: list[Window]) -> Iterator[Finding]:
+    """What keeps us from seeing the faults of a device that is there."""
+    for admission, code in _SHUT_OUT.items():
+        since_s = evidence.has_stood_since(sight, windows, LOGIN, admission)
+        if since_s is not None and sight.role in evidence.profile.devices:
+            yield finding(code, Level.DEGRADED, sight.target, since_s)
 
 
 def _code_of(life: Life) -> Code:

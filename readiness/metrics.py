@@ -197,12 +197,13 @@ METRICS: Final = {
 """By name."""
 
 RECOGNITION: Final = "recognition_code"
+LOGIN: Final = "login_code"
 IN_CALL: Final = "call_active_bool"
 _SPECIAL_VALUES: Final = {
     "host": ("nic_up_bool", "address_link_local_bool"),
     "link": ("failed_rung_code",),
     "stamp": ("sent_count", "received_count"),
-    "device": (RECOGNITION, IN_CALL, *(f"{name}{STATUS}" for part in PARTS for name in part.names())),
+    "device": (RECOGNITION, LOGIN, IN_CALL, *(f"{name}{STATUS}" for part in PARTS for name in part.names())),
     "peripherals": (
         "cameras_count",
         *(f"{name}{STATUS}" for part in ("camera", "microphone", "speaker", "screen") for name in names_of(part)),

@@ -12,7 +12,7 @@ from contract.names import role_of
 from contract.outcome import Outcome
 from contract.reading import Reading
 from readiness.mains import Mains, Word
-from readiness.metrics import kept_values
+from readiness.metrics import RECOGNITION, kept_values
 
 LIVE_WITHIN_S: Final = 180.0
 """A reading that arrives later than this after it was taken is history: it never raises or clears anything."""
@@ -171,6 +171,8 @@ def _sign_of(reading: Reading) -> Sign | None:
         if (received_count or 0) > values.get("sent_count", math.inf):
             return None  # it contradicts itself
         return Sign.ALIVE
+    if reading.probe == "device" and reading.outcome is Outcome.DENIED and RECOGNITION in reading.values:
+        return Sign.ALIVE  # it does not let us in, and tells anybody what it is
     return _SIGNS.get(reading.outcome)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from contract.catalogue import LANGUAGES, Language
 from contract.outcome import Outcome
-from contract.parts import PARTS, STATUS, State
+from contract.parts import PARTS, STATUS, Admission, State
 from contract.reading import Reading
 from readiness.codes import Code
 from readiness.profile import Profile
@@ -229,6 +229,39 @@ def test_a_device_that_is_silent_to_what_it_is_asked_is_not_lost() -> None:
     assert lasts(Room(ZOOM), device(recognition=2)) is None, "a room that needs no codec"
 
 
+@pytest.mark.parametrize(
+    ("admission", "code"),
+    [
+        (Admission.ACCEPTED, None),
+        (Admission.REFUSED, Code.LOGIN_REFUSED),
+        (Admission.UNSENT, Code.LOGIN_UNSENT),
+        (Admission.WANTED, Code.LOGIN_WANTED),
+    ],
+)
+def test_a_device_that_does_not_let_us_in_is_there_and_is_told_of(admission: Admission, code: Code | None) -> None:
+    outcome = Outcome.OK if admission is Admission.ACCEPTED else Outcome.DENIED
+    values = {"recognition_code": 0, "login_code": int(admission)}
+    shut = Reading(probe="device", target="codec", outcome=outcome, values=values, detail="codec: refused the login")
+    found = lasts(only_codec(), shut)
+    assert (found.code if found is not None else None) == code
+    if found is not None:
+        assert (found.level, found.target) == (Level.DEGRADED, "codec")
+    assert lasts(Room(ZOOM), shut) is None, "a room that needs no codec"
+
+
+def test_what_a_device_tells_strangers_is_judged_though_it_refuses_our_login() -> None:
+    values = {"recognition_code": 0, "login_code": 1, "camera1_status_code": int(State.FAILED)}
+    found = lasts(only_codec(), Reading(probe="device", target="codec", outcome=Outcome.DENIED, values=values))
+    assert found is not None
+    assert found.code == Code.CAMERA_FAILED
+
+
+def test_a_denial_that_tells_nothing_of_the_device_leaves_it_unknown() -> None:
+    found = lasts(only_codec(), Reading(probe="device", target="codec", outcome=Outcome.DENIED))
+    assert found is not None
+    assert (found.code, found.level) == (Code.MEASUREMENT_FAILS, Level.UNKNOWN)
+
+
 def test_a_device_that_nobody_knows_is_there() -> None:
     assert lasts(only_codec(), device(recognition=1)) is None
 
@@ -237,6 +270,9 @@ def test_a_device_that_nobody_knows_is_there() -> None:
     "code",
     [
         *(code for code in Code if Code.CAMERA_FAILED.rank <= code.rank <= Code.LAMP_WORN.rank),
+        Code.LOGIN_REFUSED,
+        Code.LOGIN_UNSENT,
+        Code.LOGIN_WANTED,
         Code.DEVICE_SILENT,
         Code.PART_UNKNOWN,
     ],
