@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import json
+import math
 import socket
 import statistics
 import struct
@@ -13,6 +15,9 @@ from collections.abc import Coroutine, Iterator
 from typing import Final, TypeVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from icmplib import ICMPv4Socket  # type: ignore[import-untyped]  # it has no annotations
 
 from agent.network import icmp
 from agent.network.echo import LOST, Echo, Manner
@@ -35,6 +40,20 @@ from tests.support.network import (
 )
 
 T = TypeVar("T")
+
+
+class _Unopened4(icmp._Socket4):
+    def __init__(self) -> None:
+        """No socket: it only builds."""
+        self._sock = None
+
+
+class _Plain4(ICMPv4Socket):  # type: ignore[misc]  # icmplib is not annotated
+    def __init__(self) -> None:
+        """No socket: it only builds."""
+        self._sock = None
+
+
 FAR: Final = {SERVER: "IPv4", SERVER_6: "IPv6"}
 
 
@@ -84,7 +103,7 @@ def test_with_many_targets_at_once_the_kernels_stamps_are_true_where_the_event_l
 
             async def see(number: int) -> None:
                 began_s = time.perf_counter()
-                echo = await one.echo(f"127.0.0.{number}", 56, 2.0)
+                (echo,) = await one.echoes(f"127.0.0.{number}", 1, 0.0, 2.0, 56)
                 seen_s.append(time.perf_counter() - began_s)
                 assert echo.rtt_s is not None
                 stamped_s.append(echo.rtt_s)
@@ -101,10 +120,11 @@ def test_with_many_targets_at_once_the_kernels_stamps_are_true_where_the_event_l
 def test_the_very_first_answer_of_a_socket_is_stamped_by_the_kernel_too() -> None:
     async def measure() -> Echo:
         async with pinger(socket.AF_INET) as one:
-            asking = asyncio.create_task(one.echo("127.0.0.1", 56, 5.0))
+            asking = asyncio.create_task(one.echoes("127.0.0.1", 1, 0.0, 5.0, 56))
             await asyncio.sleep(0)
             time.sleep(0.1)  # noqa: ASYNC251 - the loop must stand still
-            return await asking
+            (echo,) = await asking
+            return echo
 
     time.sleep(0.1)  # Linux forgets to stamp a while after the last socket that wanted it
     echo = running(measure())
@@ -118,7 +138,8 @@ def test_a_thousand_requests_at_once_overflow_no_buffer() -> None:
             assert one._socket is not None
             one._socket.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # a hundred answers or two
             addresses = [f"127.0.{block}.{number}" for block in range(1, 6) for number in range(1, 201)]
-            return await asyncio.gather(*(one.echo(address, 56, 5.0) for address in addresses))
+            found = await asyncio.gather(*(one.echoes(address, 1, 0.0, 5.0, 56) for address in addresses))
+        return [echo for echoes in found for echo in echoes]
 
     assert [echo.outcome for echo in running(measure())] == [Outcome.OK] * 1000
 
@@ -138,10 +159,11 @@ def test_an_address_of_the_own_cable_is_pinged_through_it(line: Network) -> None
 def test_an_answer_that_came_in_time_counts_though_the_program_was_busy() -> None:
     async def measure() -> Echo:
         async with pinger(socket.AF_INET) as one:
-            asking = asyncio.create_task(one.echo("127.0.0.1", 56, 0.1))
+            asking = asyncio.create_task(one.echoes("127.0.0.1", 1, 0.0, 0.1, 56))
             await asyncio.sleep(0)
             time.sleep(0.3)  # noqa: ASYNC251 - the loop must stand still
-            return await asking
+            (echo,) = await asking
+            return echo
 
     echo = running(measure())
     assert echo.rtt_s is not None
@@ -151,13 +173,35 @@ def test_an_answer_that_came_in_time_counts_though_the_program_was_busy() -> Non
 def test_an_answer_that_lies_there_when_the_time_is_up_counts() -> None:
     async def measure() -> Echo:
         async with pinger(socket.AF_INET) as one:
-            asking = asyncio.create_task(one.echo("127.0.0.1", 56, 5.0))
+            asking = asyncio.create_task(one.echoes("127.0.0.1", 1, 0.0, 5.0, 56))
             await asyncio.sleep(0)  # it is sent, and the loop has not looked at the socket since
-            (waiting,) = one._waiting.values()
-            one._give_up(waiting)
-            return await asking
+            (flight,) = one._flights.values()
+            flight.row.timeout_s = 0.0001
+            one._take_turn()
+            (echo,) = await asking
+            return echo
 
     assert running(measure()).outcome is Outcome.OK
+
+
+def test_requests_go_out_at_their_times_whether_the_ones_before_are_answered_or_not(line: Network) -> None:
+    arrived_s: list[float] = []
+
+    def every_other(request: bytes) -> list[bytes]:
+        arrived_s.append(time.monotonic())
+        return [reply_to(request)] if len(arrived_s) % 2 else []
+
+    with line.server.answering(every_other):
+        echoes = line.pc.do(lambda: ping(SERVER, count=6, spacing_s=0.2, timeout_s=0.5))
+    assert [echo == LOST for echo in echoes] == [False, True] * 3
+    assert all(moment_s - arrived_s[0] > place * 0.2 - 0.1 for place, moment_s in enumerate(arrived_s))
+
+
+@given(st.integers(0, 0xFFFF), st.binary(max_size=99))
+def test_requests_carry_the_checksum_that_icmplib_would_reckon(number: int, payload: bytes) -> None:
+    assert icmp._Socket4.build(_Unopened4(), 7, number, payload) == ICMPv4Socket._create_packet(
+        _Plain4(), 7, number, payload
+    )
 
 
 # What goes wrong
@@ -259,10 +303,11 @@ def test_an_answer_that_came_too_late_is_lost_though_the_program_was_too_busy_to
 
     async def measure() -> Echo:
         async with pinger(socket.AF_INET) as one:
-            asking = asyncio.create_task(one.echo(SERVER, 56, 0.1))
+            asking = asyncio.create_task(one.echoes(SERVER, 1, 0.0, 0.1, 56))
             await asyncio.sleep(0)
             time.sleep(0.4)  # noqa: ASYNC251 - the loop must stand still
-            return await asking
+            (echo,) = await asking
+            return echo
 
     with line.server.answering(late):
         assert line.pc.do(lambda: running(measure())) == LOST
@@ -303,12 +348,60 @@ def test_a_flood_of_foreign_answers_does_not_push_ours_out_of_the_buffer(line: N
             with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as stranger:
                 for _ in range(fitting_count):
                     stranger.sendto(foreign, ("127.0.0.1", 0))
-            return await one.echo("127.0.0.1", 56, 1.0)
+            (echo,) = await one.echoes("127.0.0.1", 1, 0.0, 1.0, 56)
+            return echo
 
     assert line.pc.do(lambda: running(measure())).outcome is Outcome.OK
 
 
+def test_a_number_that_is_still_on_its_way_is_given_to_no_other_request() -> None:
+    async def measure() -> list[list[Echo]]:
+        async with pinger(socket.AF_INET) as one:
+            one._numbers = itertools.repeat(7)  # type: ignore[assignment]  # as after 65,536 others
+            return await asyncio.gather(*(one.echoes("127.0.0.1", 1, 0.0, 2.0, 56) for _ in range(2)))
+
+    (first,), (second,) = running(measure())
+    assert first.outcome is Outcome.OK
+    assert second == Echo(None, Outcome.BROKEN, "more than 65,536 requests at once")
+
+
+def test_what_breaks_in_the_midst_of_a_row_rises_where_it_was_asked_for_and_the_others_go_on() -> None:
+    async def measure() -> list[list[Echo] | BaseException]:
+        async with pinger(socket.AF_INET) as one:
+            asking = [asyncio.create_task(one.echoes("127.0.0.1", 2, 0.2, 2.0, 56)) for _ in range(2)]
+            await asyncio.sleep(0)
+            next(iter(one._flights.values())).row.destination = None  # type: ignore[assignment]  # that is what breaks
+            async with asyncio.timeout(10.0):
+                return await asyncio.gather(*asking, return_exceptions=True)
+
+    broken, whole = running(measure())
+    assert isinstance(broken, TypeError)
+    assert isinstance(whole, list)
+    assert [echo.outcome for echo in whole] == [Outcome.OK] * 2
+
+
+def test_an_address_of_a_cable_that_is_gone_is_unreachable() -> None:
+    echoes = ping("fe80::1%gone", count=2)
+    assert [(echo.rtt_s, echo.outcome) for echo in echoes] == [(None, Outcome.UNREACHABLE)] * 2
+    assert echoes[0].told
+
+
 # Sockets, loops and clocks
+
+
+def test_nobody_is_woken_for_what_has_been_answered() -> None:
+    async def measure() -> tuple[float, float]:
+        async with pinger(socket.AF_INET) as one:
+            patient = asyncio.create_task(one.echoes("127.0.0.1", 2, 2.0, 9.0, 56))
+            await one.echoes("127.0.0.2", 1, 0.0, 1.0, 56)
+            await asyncio.sleep(0)
+            next_s = one._timer_due_s - time.perf_counter()
+            await patient
+            return next_s, one._timer_due_s
+
+    next_s, afterwards_s = running(measure())
+    assert next_s > 1.0, "the second request is due, and not the first one's end of patience"
+    assert afterwards_s == math.inf
 
 
 def test_an_idle_pinger_holds_no_socket_and_many_share_one() -> None:
@@ -332,7 +425,7 @@ def test_a_ping_that_is_given_up_leaves_nothing_behind() -> None:
         asking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asking
-        return one.is_open, len(one._waiting)
+        return one.is_open, len(one._flights)
 
     assert running(measure()) == (False, 0)
 
