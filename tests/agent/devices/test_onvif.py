@@ -13,9 +13,23 @@ import pytest
 from agent.devices.asking import Seen
 from agent.devices.kind import Identity, Told
 from agent.devices.kinds.onvif import KIND
+from agent.devices.web import Request, fetch
 from contract.outcome import Outcome
 from contract.parts import Recognition
-from tests.agent.devices.speaking import HASTY_S, REFUSED, RIGHT, WRONG, Behave, ask, babbling, mute, rude, seen
+from tests.agent.devices.speaking import (
+    HASTY_S,
+    REFUSED,
+    RIGHT,
+    WRONG,
+    Behave,
+    a_device,
+    ask,
+    babbling,
+    listening,
+    mute,
+    rude,
+    seen,
+)
 
 SOAP: Final = "http://www.w3.org/2003/05/soap-envelope"
 SCHEMA: Final = "http://www.onvif.org/ver10/schema"
@@ -196,3 +210,122 @@ def test_what_goes_wrong_is_said(behave: Behave, sentence: str) -> None:
 def test_silence_is_a_timeout() -> None:
     failure = ask(KIND, mute, timeout_s=HASTY_S).failure
     assert (failure.outcome, failure.detail.partition(": onvif ")[0]) == (Outcome.TIMEOUT, "device 127.0.0.1")
+
+
+# HTTP Digest, beside WS-UsernameToken or in place of it
+
+USER: Final = "room"
+REALM: Final = "AXIS_ACCC8E000000"
+PAGE: Final = "<html>401</html>"
+
+
+class Doorman:
+    """Asks by HTTP who is there, as a camera's web server does, and reckons by itself what the answer must be."""
+
+    def __init__(self, *algorithms: str, body: str = PAGE, basic: bool = False, good_for: int = 100) -> None:
+        self._algorithms = algorithms
+        self._body = body
+        self._basic = basic
+        self._good_for = good_for
+        self._nonce = 0
+        self.counts: list[int] = []
+        """`nc` of each request that was let in, with the number of its nonce."""
+        self.refusals = 0
+        self.tokens = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = re.search(r"(?i)content-length: (\d+)", head)
+        assert length is not None
+        request = (await reader.readexactly(int(length[1]))).decode()
+        self.tokens += "UsernameToken" in request
+        said = re.search(r"(?m)^Authorization: (.*)\r$", head)
+        if "GetSystemDateAndTime" in request:
+            self._say(writer, 200, envelope(date(datetime.now(UTC))))
+        elif said is not None and (verdict := self._judge(said[1])) == "in":
+            self._say(writer, 200, envelope(NAMES))
+        else:
+            is_stale = said is not None and verdict == "stale"
+            self.refusals += said is not None and not is_stale
+            self._say(writer, 401, self._body, self._challenges(is_stale=is_stale))
+        await writer.drain()
+
+    def _say(self, writer: asyncio.StreamWriter, status: int, body: str, more: tuple[str, ...] = ()) -> None:
+        lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body.encode())}", *more]
+        writer.write(("\r\n".join([*lines, "", ""]) + body).encode())
+
+    def _challenges(self, *, is_stale: bool) -> tuple[str, ...]:
+        self._nonce += 1
+        rest = f'realm="{REALM}", qop="auth", nonce="n{self._nonce}", opaque="o"' + (", stale=true" if is_stale else "")
+        digests = [f"WWW-Authenticate: Digest algorithm={one}, {rest}" for one in self._algorithms]
+        return (*([f'WWW-Authenticate: Basic realm="{REALM}"'] if self._basic else []), *digests)
+
+    def _judge(self, said: str) -> str:
+        if said == "Basic " + base64.b64encode(f"{USER}:{RIGHT}".encode()).decode():
+            return "in"
+        fields = {name: quoted or bare for name, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|([^,\s]+))', said)}
+        algorithm = fields.get("algorithm", "")
+        assert algorithm == self._algorithms[0], "the stronger is listed first here"
+
+        def h(text: str) -> str:
+            return hashlib.new({"MD5": "md5", "SHA-256": "sha256"}[algorithm], text.encode()).hexdigest()
+
+        wanted = h(
+            f"{h(f'{USER}:{REALM}:{RIGHT}')}:{fields['nonce']}:{fields['nc']}:{fields['cnonce']}:auth:"
+            f"{h('POST:/onvif/device_service')}"
+        )
+        if fields["response"] != wanted or fields["uri"] != "/onvif/device_service" or fields["opaque"] != "o":
+            return "wrong"
+        count = int(fields["nc"], 16)
+        if fields["nonce"] != f"n{self._nonce}" or count > self._good_for:
+            return "stale"
+        self.counts.append(count)
+        return "in"
+
+
+@pytest.mark.parametrize("algorithms", [("MD5",), ("SHA-256",), ("SHA-256", "MD5")], ids=" ".join)
+@pytest.mark.parametrize("body", [PAGE, envelope(DENIED), ""], ids=["page", "soap", "nothing"])
+def test_a_camera_that_asks_by_digest_is_answered_by_digest(algorithms: tuple[str, ...], body: str) -> None:
+    doorman = Doorman(*algorithms, body=body, basic=True)
+    asked = ask(KIND, doorman, user=USER, password=RIGHT)
+    assert isinstance(asked.identity, Identity)
+    assert (asked.identity.vendor, asked.identity.model, asked.identity.firmware) == ("MadeUp", "Dome 4", "1.2.3")
+    assert (doorman.counts, doorman.tokens, doorman.refusals) == ([1], 0, 0)
+    assert "device_clock_offset_s" in asked.figures
+
+
+def test_a_wrong_password_goes_by_digest_once_and_by_no_other_way_after() -> None:
+    doorman = Doorman("MD5", body=envelope(DENIED), basic=True)
+    failure = ask(KIND, doorman, user=USER, password=WRONG).failure
+    assert failure.detail.endswith(REFUSED)
+    assert (doorman.refusals, doorman.tokens) == (1, 0)
+
+
+def test_basic_is_not_answered_without_tls_unless_the_plan_says_so() -> None:
+    doorman = Doorman(basic=True)
+    failure = ask(KIND, doorman, user=USER, password=RIGHT, cleartext=False).failure
+    assert failure.detail.endswith("takes the login only in clear, and it is not sent so without cleartext = true")
+    asked = ask(KIND, doorman, user=USER, password=RIGHT, cleartext=True)
+    assert isinstance(asked.identity, Identity)
+    assert asked.identity.model == "Dome 4"
+
+
+def test_basic_gives_way_to_the_token_of_a_camera_that_answers_by_soap() -> None:
+    doorman = Doorman(body=envelope(DENIED), basic=True)
+    ask(KIND, doorman, user=USER, password=RIGHT, cleartext=True)
+    assert doorman.tokens == 1
+
+
+def test_a_nonce_serves_for_further_requests_and_one_that_is_too_old_is_no_refusal() -> None:
+    doorman = Doorman("SHA-256", good_for=2)
+
+    async def run() -> list[int]:
+        async with listening(doorman) as port:
+            device = a_device(port, user=USER, password=RIGHT)
+            request = Request(method="POST", path="/onvif/device_service", body=b"GetDeviceInformation")
+            answers = [await fetch(device, "onvif", port, request, logs_in=True) for _ in range(5)]
+            return [answer.status for answer in answers]
+
+    assert asyncio.run(run()) == [200] * 5
+    assert doorman.counts == [1, 2, 1, 2, 1]
+    assert doorman.refusals == 0
