@@ -1,12 +1,15 @@
 """The device probe and `identify`, on simulated devices of our own, on recordings of real ones, and on dead ones."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,12 +23,19 @@ from agent.probes import load_probe
 from agent.probes.device import Device
 from agent.taking import sound, take_reading
 from contract.outcome import Outcome
-from contract.parts import STATUS, Recognition
+from contract.parts import STATUS, Admission, Recognition
+from contract.reading import Reading
 from contract.settings import SettingsError
 from readiness.judge import judge
 from readiness.profile import Profile, default_profiles
 from readiness.state import RoomState
 from readiness.verdict import Level
+from tests.agent.devices import test_onvif as onvif
+from tests.agent.devices import test_rtsp as rtsp
+from tests.agent.devices.speaking import RIGHT, Behave, listening
+from tests.agent.devices.test_audio import MXA, extron, shure
+from tests.agent.devices.test_pjlink import ON as PROJECTOR_ON
+from tests.agent.devices.test_pjlink import projector
 from tests.support.network import Network
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Programs
@@ -406,41 +416,84 @@ def test_identify_says_what_is_silent_and_what_is_not_there(agent: SnmpSim) -> N
 # Devices that are dead
 
 
-def test_dead_devices_delay_no_other(network: Network, tmp_path: Path) -> None:
-    """Twenty at once, of which five swallow all that is sent to them: the others are done first, all within 10 s."""
+class Room(NamedTuple):
+    """What became of polling a whole room at once, and each of its live devices alone."""
+
+    done: list[Reading]
+    """In the order in which they came."""
+    alone: dict[str, Reading]
+    took_s: float
+
+
+SPEAKERS: Final[Mapping[str, Behave]] = {
+    "pjlink": projector(PROJECTOR_ON, password=RIGHT),
+    "rtsp": rtsp.camera(login=rtsp.LOGINS["sha-256"]),
+    "onvif": onvif.camera(onvif.clock(timedelta(), RIGHT)),
+    "shure": shure(MXA),
+    "extron": extron(),
+}
+LOGINS: Final[Mapping[str, Mapping[str, str]]] = {
+    "pjlink": {"password": RIGHT},
+    "rtsp": {"login_name": rtsp.USER, "password": RIGHT, "path": "/stream1"},
+    "onvif": {"login_name": "room", "password": RIGHT},
+}
+
+
+def test_dead_devices_delay_no_other_and_cost_it_no_figure(network: Network, tmp_path: Path) -> None:
+    """Twenty at once, ten by SNMP and five by what they speak, and five that swallow all that is sent to them: the live
+    ones are done first, each with all that it tells when it is asked alone; and all of them within 10 s.
+    """
     network.router.nft("""
         table ip swallow {
             chain forward { type filter hook forward priority 0; ip daddr 10.213.2.0/24 drop; }
         }""")
     own = own_recordings()
-    alive = [("codec", "camera", "projector", "router", "ups-on-mains")[number % 5] for number in range(15)]
-    dead = [f"10.213.2.{number}" for number in range(50, 55)]
+    by_snmp = ("codec", "camera", "projector", "router", "ups-on-mains") * 2
+    dead = {f"10.213.2.{50 + number}": kind for number, kind in enumerate(("", "", "poly", "pjlink", "onvif"))}
 
-    def poll() -> tuple[list[Outcome], float]:
+    async def take(target: str, address: str, **settings: object) -> Reading:
+        given = {"target": target, "address": address, **settings}
+        return (await take_reading("device", load_probe("device", given), SystemClock())).reading
+
+    async def poll_all(snmp_port: int) -> Room:
+        async with contextlib.AsyncExitStack() as stack:
+            asking: dict[str, Callable[[], Awaitable[Reading]]] = {}
+            for number, name in enumerate(by_snmp):
+                settings = {"port": snmp_port, "community": name}
+                asking[f"device-{number}"] = partial(take, f"device-{number}", LOOPBACK, **settings)
+            for kind, behave in SPEAKERS.items():
+                port = await stack.enter_async_context(listening(behave))
+                settings = {"port": port, "kind": kind, **LOGINS.get(kind, {})}
+                asking[f"device-{kind}"] = partial(take, f"device-{kind}", LOOPBACK, **settings)
+            alone = {target: await ask() for target, ask in asking.items()}
+            for address, dead_kind in dead.items():
+                settings = {"kind": dead_kind} if dead_kind else {}
+                asking[f"device-{address}"] = partial(take, f"device-{address}", address, **settings)
+            began_s = time.monotonic()
+            done = [await one for one in asyncio.as_completed([ask() for ask in asking.values()])]
+            return Room(done, alone, time.monotonic() - began_s)
+
+    def poll() -> Room:
         programs = Programs(tmp_path)
         sim = launch_snmpsim(programs, tmp_path, own)
-        done: list[Outcome] = []
-
-        async def take(address: str, community: str) -> None:
-            given = {"target": "device", "address": address, "port": sim.port, "community": community}
-            taken = await take_reading("device", load_probe("device", given), SystemClock())
-            done.append(taken.reading.outcome)
-
-        async def all_at_once() -> float:
-            began_s = time.monotonic()
-            await asyncio.gather(
-                *(take(address, "codec") for address in dead), *(take(LOOPBACK, name) for name in alive)
-            )
-            return time.monotonic() - began_s
-
         try:
-            return done, asyncio.run(all_at_once())
+            return asyncio.run(poll_all(sim.port))
         finally:
             programs.stop_all()
 
-    outcomes, took_s = network.pc.do(poll)
-    assert outcomes == [Outcome.OK] * len(alive) + [Outcome.TIMEOUT] * len(dead)
-    assert took_s < 10
+    room = network.pc.do(poll)
+    live = len(by_snmp) + len(SPEAKERS)
+    assert [reading.outcome for reading in room.done] == [Outcome.OK] * live + [Outcome.TIMEOUT] * len(dead)
+    assert [reading.values for reading in room.done[live:]] == [{}] * len(dead)
+    assert {reading.target for reading in room.done[:live]} == room.alone.keys()
+    for reading in room.done[:live]:
+        alone = room.alone[reading.target]
+        assert reading.values.keys() == alone.values.keys(), reading.target
+        assert parts_of(reading.values) == parts_of(alone.values)
+        assert (reading.values["recognition_code"], len(reading.values) > 2) == (Recognition.RECOGNISED, True)
+    for kind in LOGINS:
+        assert room.alone[f"device-{kind}"].values["login_code"] == Admission.ACCEPTED
+    assert room.took_s < 10
 
 
 # Recordings of real devices, which lie where SANSANG_RECORDINGS says and are not ours to copy. What is expected was
