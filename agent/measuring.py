@@ -5,13 +5,13 @@ tomorrow once the day's bytes for it are used.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
 
 from agent.network.ladder import completed
-from agent.probe import Probe, cost_of, is_test
+from agent.probe import Probe, ProbeFailed, cost_of, is_test
 from agent.spending import lesson
 from agent.spending.appointments import Appointments
 from agent.spending.budget import Use
@@ -19,6 +19,7 @@ from agent.spending.circumstances import between, look, rates_bps
 from agent.spending.meter import TELLS_TCP, counting
 from agent.spending.traffic import Traffic
 from agent.taking import Taken, take_reading
+from agent.threads import in_thread
 from contract.moment import Clock
 from contract.names import role_of
 from contract.outcome import Outcome
@@ -28,8 +29,18 @@ from contract.rung import Rung
 _BEYOND: Final = frozenset({"isp", "national", "international", "dns", "lesson", "collector", "pc"})
 """Roles whose packets cross the line; `pc` for probes that walk along it. Others stay in the school, at no cost."""
 _IN_CALL: Final = "call_active_bool"
+_LISTED_WITHIN_S: Final = 10.0
 _GLANCE_S: Final = 1.0
 """So long the card is watched before a test, to see whether people meet over it."""
+
+
+async def _programs_in_meeting() -> Collection[str]:
+    """Which programs run in which people meet; one is supposed where the system does not say in time."""
+    try:
+        async with asyncio.timeout(_LISTED_WITHIN_S):
+            return await in_thread("programs", lambda _: lesson.programs_in_meeting())
+    except (TimeoutError, ProbeFailed):
+        return ("?",)
 
 
 class Measurer:
@@ -78,7 +89,7 @@ class Measurer:
         return lesson.is_on(
             in_hours=in_hours,
             calls=self._calls.values(),
-            programs=await asyncio.to_thread(lesson.programs_in_meeting),
+            programs=await _programs_in_meeting(),
             sent_bps=sent_bps,
             received_bps=received_bps,
             now_mono_s=self._clock.now().mono_s,

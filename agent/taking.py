@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import traceback
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 
 import msgspec
 
@@ -17,6 +17,7 @@ from contract.secret import redact
 log = logging.getLogger(__name__)
 
 _GRACE_S = 1.0
+_ENDS_WITHIN_S = 1.0
 _LARGEST = 1e18
 _WHOLE_FROM = 1000
 
@@ -37,12 +38,14 @@ async def take_reading(name: str, probe: Probe, clock: Clock) -> Taken:
     began_mono_s = clock.now().mono_s
     outcome, values, detail = Outcome.OK, {}, ""
     try:
-        async with asyncio.timeout(probe.longest_s + _GRACE_S):
-            values = sound(await probe.measure())
+        values = sound(await _within(probe.longest_s + _GRACE_S, probe.measure()))
+    except _Hangs as hangs:
+        # A probe keeps its own time limits: to pass them is a fault of ours or the PC's, and says nothing of a target.
+        outcome, detail = Outcome.BROKEN, f"{name} {probe.target}: {hangs}"
     except ProbeFailed as failure:
         outcome, values, detail = failure.outcome, sound(failure.values), failure.detail
-    except TimeoutError:
-        outcome, detail = Outcome.TIMEOUT, f"{name} {probe.target}: no result within {probe.longest_s + _GRACE_S:g} s"
+    except TimeoutError as error:
+        outcome, detail = Outcome.TIMEOUT, f"{name} {probe.target}: {error or 'timed out'}"
     except Exception as error:  # noqa: BLE001 - the border of one probe: a fault of ours is a reading too, and stops no other
         broke = redact(traceback.format_exc(), probe)
         log.error("probe %s of %s broke:\n%s", name, probe.target, broke)  # noqa: TRY400 - log.exception would not redact
@@ -51,6 +54,37 @@ async def take_reading(name: str, probe: Probe, clock: Clock) -> Taken:
         probe=name, target=probe.target, outcome=outcome, values=values, detail=_sendable(redact(detail, probe))
     )
     return Taken(reading=reading, began_mono_s=began_mono_s)
+
+
+class _Hangs(Exception):
+    """A measurement did not end in time."""
+
+
+async def _within(limit_s: float, work: Coroutine[object, object, Values]) -> Values:
+    """What the work brings. Raises _Hangs after `limit_s`, also when the work does not even end when told to.
+
+    One that waits for ever while it tidies up is told twice; one that hangs still is left to itself.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+        if task.done():
+            return task.result()
+        for _ in range(2):
+            task.cancel()
+            await asyncio.wait({task}, timeout=_ENDS_WITHIN_S)
+            if task.done():
+                break
+    finally:
+        task.cancel()
+        task.add_done_callback(_heard)
+    raise _Hangs(f"no result within {limit_s:g} s" + ("" if task.done() else ", and it does not end"))
+
+
+def _heard(task: asyncio.Task[Values]) -> None:
+    """Nobody waits for it any more: what it raises is no news."""
+    if not task.cancelled():
+        task.exception()
 
 
 def sound(values: Values) -> Values:

@@ -68,6 +68,7 @@ class RoomWatch:
         self.state = RoomState(room, live_within_s=silent_after_s)
         self.profile = profile
         self.plan: Plan | None = None
+        self.every_s: dict[tuple[str, str], float] = {}
         self.silent_after_s = silent_after_s
         """How long an agent of the room may say nothing before it counts as lost."""
         self.verdict: Verdict | None = None
@@ -226,6 +227,10 @@ class Watch:
         if watched.plan is not plan and plan is not None:
             watched.silent_after_s = max(self._silent_after_s, _SILENT_TICKS * plan.tick_s)
             watched.state.live_within_s = watched.silent_after_s
+        if watched.plan is not plan:
+            jobs = [job for job in (plan.jobs if plan is not None else ()) if not job.hours.windows]
+            watched.every_s = {(job.probe, str(job.settings.get("target", ""))): job.every_s for job in jobs}
+        watched.state.every_s = watched.every_s
         watched.profile, watched.plan = profile, plan
 
     def recipients_of(self, room: str) -> tuple[Recipient, ...]:

@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+import msgspec
+
+from contract.outcome import Outcome
 from readiness.codes import Code
 from readiness.evidence import Evidence, Fate, finding
 from readiness.profile import Signal
@@ -64,6 +67,36 @@ def half_silence(state: RoomState) -> Iterator[Finding]:
         for presence in state.agents.values():
             if presence.state == "lost":
                 yield finding(Code.ONE_PC_SILENT, Level.DEGRADED, "pc", presence.since_s)
+
+
+_ALWAYS: Final = frozenset({"host", "power", "peripherals"})
+"""Probes of what a verdict rests on that nothing holds back: they cost no bytes, and disturb no lesson."""
+_MISSED_COUNT: Final = 3
+
+
+def stuck_probes(evidence: Evidence) -> Iterator[Finding]:
+    """Probes that hang, or break, while their agent goes on: what they would tell is not known any more.
+
+    One that asks a server or a device that says nothing is not stuck; it tells of that.
+    """
+    stuck: dict[str, list[tuple[float, str]]] = {}
+    for sight in evidence.state.sights.values():
+        if sight.probe in _ALWAYS and (since_s := _stuck_since(evidence, sight)) is not None:
+            stuck.setdefault(sight.target, []).append((since_s, sight.probe))
+    for target, found in stuck.items():
+        one = finding(Code.PROBE_STUCK, Level.UNKNOWN, target, min(found)[0])
+        yield msgspec.structs.replace(one, note=", ".join(sorted(probe for _, probe in found)))
+
+
+def _stuck_since(evidence: Evidence, sight: Sight) -> float | None:
+    state, age_s = evidence.state, evidence.now - sight.latest_s
+    is_broken = sight.latest is not None and sight.latest.outcome is Outcome.BROKEN
+    if is_broken and sight.failing_count >= CLEAR_COUNT and age_s <= WINDOW_LASTS_S:
+        return sight.failing_since_s
+    if any(one.state != "online" or evidence.now - one.since_s < OLD_S for one in state.agents.values()):
+        return None  # its PC may be the one that is off, or has only just come back
+    every_s = state.every_s.get((sight.probe, sight.target)) or state.every_s.get((sight.probe, ""))
+    return sight.latest_s if every_s and age_s > max(OLD_S, _MISSED_COUNT * every_s) else None
 
 
 class _Age(NamedTuple):

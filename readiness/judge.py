@@ -8,7 +8,7 @@ import msgspec
 from readiness.codes import Code
 from readiness.devices import missing, parts, silent_to_snmp
 from readiness.evidence import Evidence, Fate, finding
-from readiness.hearing import half_silence, missing_evidence, ping_columns, silence
+from readiness.hearing import half_silence, missing_evidence, ping_columns, silence, stuck_probes
 from readiness.ladder import CUTS, climb
 from readiness.media import look_at_udp
 from readiness.metrics import IN_CALL, Rule
@@ -66,6 +66,7 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
     yield from _beyond_limits(evidence, is_cut=cause in CUTS)
     yield from silent_to_snmp(evidence)
     yield from missing_evidence(evidence)
+    yield from stuck_probes(evidence)
     yield from half_silence(evidence.state)
 
 

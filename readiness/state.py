@@ -203,7 +203,7 @@ class RoomState:
     Several agents may stand in a room; what they measure is told apart by probe and target only.
     """
 
-    __slots__ = ("agents", "answered_s", "known_since_s", "live_within_s", "mains", "room", "sights")
+    __slots__ = ("agents", "answered_s", "every_s", "known_since_s", "live_within_s", "mains", "room", "sights")
 
     def __init__(self, room: str, *, live_within_s: float = LIVE_WITHIN_S) -> None:
         self.room = room
@@ -212,6 +212,8 @@ class RoomState:
         self.agents: dict[str, Presence] = {}
         self.answered_s: dict[tuple[str, str], float] = {}
         """By probe and target: when the reflector that a test asks last answered another room, where that is known."""
+        self.every_s: dict[tuple[str, str], float] = {}
+        """By probe and target, which is empty where the plan names none: how often the plan wants it measured."""
         self.mains: dict[tuple[str, str], Mains] = {}
         """By agent and target: two agents may ask one UPS, or call two by the same name."""
         self.known_since_s: float | None = None

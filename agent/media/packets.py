@@ -5,16 +5,13 @@ what comes by the kernel where it can (Linux), else on reading. All times are of
 set during a burst changes none of them.
 """
 
-import asyncio
 import contextlib
-import contextvars
 import os
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
-from typing import Final, NamedTuple, Self, TypeVar
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
@@ -23,8 +20,8 @@ from agent.spending.meter import spent_datagrams
 from contract import datagram, stamp
 from contract.outcome import Outcome
 
-T = TypeVar("T")
-
+MEDIA_THREADS: Final = 16
+"""So many tests may go on at once, to several reflectors."""
 _LONGEST_BYTES: Final = 2048
 _BUFFER_BYTES: Final = 1 << 20
 _LOOK_UP_S: Final = 0.25
@@ -107,38 +104,6 @@ class Wire:
             raise Refusal(error) from error
         self._received = (self._received[0] + 1, self._received[1] + len(packet))
         return Arrival(packet, datagram.on_steady_clock(wall_ns, time.time_ns(), time.perf_counter_ns()))
-
-
-async def in_thread(work: Callable[[threading.Event], T]) -> T:
-    """What a blocking piece of work brings. Its event is set when nobody waits any more; then it should end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-    abandoned = threading.Event()
-
-    def tell(result: T | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]  # None only beside an error, or where T is None
-
-    def run() -> None:
-        result: T | None = None
-        failure: BaseException | None = None
-        try:
-            result = work(abandoned)
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
-            loop.call_soon_threadsafe(tell, result, failure)
-
-    # In the caller's context, in which what is spent is counted.
-    threading.Thread(target=contextvars.copy_context().run, args=(run,), name="media", daemon=True).start()
-    try:
-        return await done
-    finally:
-        abandoned.set()
 
 
 class Burst(msgspec.Struct, frozen=True, kw_only=True):

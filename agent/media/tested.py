@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from agent.media.packets import Refusal, Wire, in_thread
+from agent.media.packets import MEDIA_THREADS, Refusal, Wire
 from agent.media.streaming import LineTest, Refused, Result, Silent, StreamTest
 from agent.network.resolving import resolve
 from agent.probe import ProbeFailed
+from agent.threads import in_thread
 from contract.outcome import Outcome
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ async def with_reflector(what: str, address: str, port: int, work: Callable[[Run
         return work(one)
 
     try:
-        return await in_thread(run)
+        return await in_thread("media", run, at_most=MEDIA_THREADS)
     except Refused as refused:
         raise ProbeFailed(Outcome.DENIED, f"{what}: no test now: {refused}") from None
     except Silent as silent:

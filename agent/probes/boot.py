@@ -1,6 +1,5 @@
 """How this PC came to run: since when, how its run before ended, and how long it slept."""
 
-import asyncio
 import functools
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ import psutil
 from agent.clock import SystemClock, slept_s
 from agent.last_run import MEANINGS, previous_stop
 from agent.probe import Value, Values
+from agent.threads import in_thread
 from contract.settings import Target
 
 
@@ -52,7 +52,7 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
             values["agent_uptime_s"] = age_s
         if (slept := slept_s()) is not None:
             values["slept_s"] = slept
-        if (stop := await asyncio.to_thread(_previous_stop)) is not None:
+        if (stop := await in_thread("boot", lambda _: _previous_stop())) is not None:
             values["previous_stop_code"] = stop
         return values
 

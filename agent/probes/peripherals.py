@@ -1,6 +1,5 @@
 """What hangs on the PC itself: whether its camera, microphone, speakers and screens are there; none is opened."""
 
-import asyncio
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
@@ -9,6 +8,7 @@ import msgspec
 from agent.peripherals import find_fitted
 from agent.peripherals.fitted import KINDS, Expected, Fitted, parse_expected, values_of
 from agent.probe import ProbeFailed, Value, Values
+from agent.threads import in_thread
 from contract.outcome import Outcome
 from contract.parts import STATES, STATUS, names_of
 from contract.settings import Phrase, Problem, Target
@@ -60,7 +60,7 @@ class Peripherals(msgspec.Struct, frozen=True, kw_only=True):
 
     async def measure(self) -> Values:
         """One look. Raises ProbeFailed: ABSENT where the system does not tell."""
-        fitted = await asyncio.to_thread(find_fitted)
+        fitted = await in_thread("peripherals", lambda _: find_fitted())
         if fitted is None:
             raise ProbeFailed(Outcome.ABSENT, "peripherals: this system has no /sys to tell what hangs on it")
         return self.judged(fitted)

@@ -7,10 +7,11 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 
 from agent.media.burst import figures
-from agent.media.packets import Burst, Sent, Wire, in_thread, send_burst
+from agent.media.packets import MEDIA_THREADS, Burst, Sent, Wire, send_burst
 from agent.network.resolving import resolve
 from agent.probe import ProbeFailed, Value, Values
 from agent.spending.circumstances import CIRCUMSTANCES
+from agent.threads import in_thread
 from contract.outcome import Outcome
 from contract.settings import Id, Port, Problem, Seconds, Target
 
@@ -112,7 +113,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
                 return send_burst(wire, burst, abandoned)
 
         try:
-            sent = await in_thread(send)
+            sent = await in_thread("media", send, at_most=MEDIA_THREADS)
         except OSError as error:
             raise ProbeFailed(Outcome.UNREACHABLE, f"{what}: {error.strerror or error}") from None
         values = self._values_of(sent, burst)

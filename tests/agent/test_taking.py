@@ -1,14 +1,17 @@
 """Taking: whatever a probe does, a reading comes of it, and one that can travel."""
 
 import asyncio
+import contextlib
 import logging
 import math
+import threading
 
 import msgspec
 import pytest
 
 from agent.probe import Probe, ProbeFailed, Values
 from agent.taking import Taken, each_once, take_reading
+from agent.threads import in_thread
 from contract.batch import pack_record, unpack_record
 from contract.moment import Moment
 from contract.outcome import Outcome
@@ -58,8 +61,51 @@ def test_a_probe_that_brings_no_numbers_stops_nothing(answer: object, caplog: py
 
 def test_a_probe_that_hangs_is_cut_off_a_little_after_its_own_longest() -> None:
     taken = take(MadeProbe(longest_s=-0.95, takes_s=60.0))
-    assert taken.reading.outcome is Outcome.TIMEOUT
+    assert taken.reading.outcome is Outcome.BROKEN, "which says nothing of the target"
     assert taken.reading.detail == "made gateway: no result within 0.05 s"
+
+
+class StubbornProbe(MadeProbe):
+    """Tidies up for ever when it is cut off, so many times."""
+
+    refuses_count: int = 1
+
+    async def measure(self) -> Values:
+        for _ in range(self.refuses_count):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60.0)
+        await asyncio.sleep(60.0)
+        return {}
+
+
+def test_a_probe_that_tidies_up_for_ever_is_cut_off_again() -> None:
+    taken = take(StubbornProbe(longest_s=-0.95))
+    assert (taken.reading.outcome, taken.reading.detail) == (Outcome.BROKEN, "made gateway: no result within 0.05 s")
+
+
+def test_a_probe_that_cannot_be_cut_off_is_left_to_itself() -> None:
+    taken = take(StubbornProbe(longest_s=-0.95, refuses_count=2))
+    assert taken.reading.detail == "made gateway: no result within 0.05 s, and it does not end"
+
+
+def test_a_probe_that_hangs_in_a_thread_is_tried_anew_until_too_many_hang() -> None:
+    may_end = threading.Event()
+
+    class Hanging(MadeProbe):
+        async def measure(self) -> Values:
+            return await in_thread("hanging", lambda _: {"waited_bool": int(may_end.wait(60.0))})
+
+    def hangs() -> str:
+        return take(Hanging(longest_s=-0.95)).reading.detail
+
+    assert [hangs() for _ in range(3)] == ["made gateway: no result within 0.05 s"] * 3
+    assert hangs() == "hanging: hangs, and 3 attempts have not ended yet"
+    assert hangs() == "hanging: hangs, and 3 attempts have not ended yet"
+    may_end.set()
+    for thread in threading.enumerate():
+        if thread.name == "hanging":
+            thread.join(30.0)
+    assert take(Hanging(longest_s=5.0)).reading.values == {"waited_bool": 1}
 
 
 def test_stopping_the_agent_is_no_reading() -> None:

@@ -402,3 +402,21 @@ def test_a_room_that_its_agent_left_before_it_was_revoked_elsewhere_does_not_spe
     tower = Tower(msgspec.structs.replace(view, agents={**view.agents, "pc-1": gone}))
     tower.run(60, ("pc-2",))
     assert tower.codes("room-1") == ["NEVER_HEARD"]
+
+
+def test_a_probe_that_the_plan_wants_and_that_says_nothing_any_more_is_stuck() -> None:
+    watch = Watch(
+        profiles=default_profiles(), policy=POLICY, incidents=Incidents(POLICY), told=Told(), silent_after_s=180.0
+    )
+    host = Reading(probe="host", target="pc", values={"cpu_ratio": 0.2})
+    plan = Plan(tick_s=60.0, profile="", backlog_bps=64_000.0, jobs=(Job(probe="host", every_s=60.0, settings={}),))
+    view, now = a_view(1, {"a": "pc-a"}), START_S
+    found: list[list[str]] = []
+    for minute in range(15):
+        now += 60
+        watch.set_rooms(view, lambda _: plan, now)
+        watch.hear("pc-a", "online", "", now)
+        for reading in (ping(), dns(), *([host] if minute < 3 else [])):
+            watch.fold("a", reading, now, now)
+        found.append([one.code for one in watch.review(now).verdicts["a"].findings])
+    assert found == [[]] * 13 + [["PROBE_STUCK"]] * 2
