@@ -3,7 +3,9 @@
 import importlib
 import signal
 from pathlib import Path
+from types import FrameType
 
+import psutil
 import pytest
 
 
@@ -16,11 +18,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--long") and config.getoption("numprocesses", None):
         raise pytest.UsageError("the long tests tell how much the machine can do, and so run one at a time, without -n")
     # SIGTERM as Ctrl-C: whoever ends a run early leaves no server and no mounted disk behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    has_workers = config.getoption("numprocesses", None)
+    signal.signal(signal.SIGTERM, _interrupt_workers if has_workers else signal.default_int_handler)
     # Every module there may define fixtures: a new server is one file, and nothing central is edited.
     for path in sorted((Path(__file__).parent / "support").glob("[!_]*.py")):
         if not path.stem.startswith("test_"):
             config.pluginmanager.register(importlib.import_module(f"tests.support.{path.stem}"))
+
+
+def _interrupt_workers(number: int, frame: FrameType | None) -> None:
+    """As Ctrl-C in a terminal, which the workers hear too; by itself pytest-xdist would kill them at their work."""
+    for worker in psutil.Process().children():
+        worker.terminate()
+    signal.default_int_handler(number, frame)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
