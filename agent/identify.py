@@ -55,6 +55,7 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
         # What was asked by everything is not told all that it might have spoken.
         ways = "SNMP" if "snmp" in seen.silent_to else ", ".join(seen.silent_to)
         yield say(code, language, address=address, by=seen.alive_by, ways=ways)
+        yield from _login(seen, language)
         return
     if identity.kind:
         family = say(f"family.{identity.family}", language)
@@ -67,8 +68,7 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
         yield say("identify.unidentified", language, address=address)
         if identity.vendor:
             yield "  " + say("identify.vendor", language, vendor=identity.vendor)
-    if seen.admission is not None:
-        yield "  " + say(f"identify.login_{seen.admission.name.lower()}", language, detail=seen.refusal)
+    yield from _login(seen, language)
     if seen.description:
         yield "  " + say("identify.description", language, description=seen.description)
     for part, state in _parts(seen).items():
@@ -79,3 +79,8 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
         yield "  " + say("identify.told", language, name=say(f"page.value.{value}", language), value=written)
     if identity.family == "ups":
         yield "  " + say("identify.use_power", language, address=address)
+
+
+def _login(seen: Seen, language: Language) -> Iterator[str]:
+    if seen.admission is not None:
+        yield "  " + say(f"identify.login_{seen.admission.name.lower()}", language, detail=seen.refusal)

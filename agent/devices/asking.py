@@ -101,6 +101,7 @@ class _Asked:
         self._floor: asyncio.Task[str] | None = None
         self._silence: ProbeFailed | None = None
         self._denial: ProbeFailed | None = None
+        self._unshown: LoginFailed | None = None
 
     @property
     def description(self) -> str:
@@ -194,7 +195,9 @@ class _Asked:
             if isinstance(answer, Identity):
                 self._has_answered()
                 return kind, answer
-            if isinstance(answer, ProbeFailed) and answer.outcome is Outcome.DENIED:
+            if isinstance(answer, LoginFailed):
+                self._unshown = self._unshown or answer
+            elif isinstance(answer, ProbeFailed) and answer.outcome is Outcome.DENIED:
                 self._denial = self._denial or answer
         return None
 
@@ -210,6 +213,13 @@ class _Asked:
                 Told(figures=uptime(self.device.system)),
                 "snmp",
                 response_s=self.response_s,
+            )
+        if self._unshown is not None and self._key is not None:
+            return Seen(
+                Recognition.UNIDENTIFIED,
+                alive_by=kinds[0].way,
+                admission=self._unshown.admission,
+                refusal=self._unshown.detail,
             )
         for failure in (self._denial, self._silence):
             if failure is not None and failure.outcome in (Outcome.DENIED, Outcome.NO_NAME):

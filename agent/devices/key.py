@@ -125,6 +125,12 @@ def denied(key: Key | None, door: Door) -> LoginFailed:
     return LoginFailed(Admission.WANTED, f"{door.what}: {wanted}")
 
 
+def unshown(door: Door) -> LoginFailed:
+    """Something is there that wants a login before it shows what it is: it may be the device, or anything."""
+    what = "wants a login before it shows that it is of the plan's kind; the login is not sent"
+    return LoginFailed(Admission.UNSENT, f"{door.what}: {what}")
+
+
 class Turns:
     """The course of one request by HTTP or RTSP: unasked first, then with the login, and with a fresh nonce."""
 

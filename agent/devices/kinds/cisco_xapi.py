@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 import msgspec
 
-from agent.devices.key import denied
+from agent.devices.key import denied, unshown
 from agent.devices.kind import Device, Identity, Told
 from agent.devices.markup import texts, tree
 from agent.devices.parts import plausible
@@ -65,7 +65,7 @@ class CiscoXapi:
         if answer.status not in _DENIED:
             return None
         if not _MAKER.search(told_by(answer)) and not _MAKER.search(await who_is_it(device, device.port or _PORT)):
-            return None
+            raise unshown(door_of(device, "xapi", _PORT))
         return Identity(kind=self.name, family="codec", vendor="Cisco", by="xAPI")
 
     async def ask(self, device: Device) -> Told:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from agent.devices.key import unshown
 from agent.devices.kind import Device, Identity, Told
-from agent.devices.talking import ANSWER_MAX_LINES, PATIENCE, TRIES, Wire, talk
+from agent.devices.talking import ANSWER_MAX_LINES, PATIENCE, TRIES, Wire, door_of, talk
 from agent.devices.witness import who_is_it
 from agent.probe import Values
 from contract.parts import State
@@ -46,7 +47,9 @@ class PolyApi:
         greeting = await talk(device, self.way, _PORT, exchange)
         if _GREETS.search(greeting):
             return _identity(greeting)
-        return _identity("") if _MAKER.search(await who_is_it(device)) else None
+        if _MAKER.search(await who_is_it(device)):
+            return _identity("")
+        raise unshown(door_of(device, self.way, _PORT))
 
     async def ask(self, device: Device) -> Told:
         """Microphones, registrations, network, and whether it is in a call. Raises ProbeFailed."""

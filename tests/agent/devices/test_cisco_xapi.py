@@ -210,3 +210,16 @@ def test_a_port_without_tls_is_named() -> None:
 
 def test_silence_is_a_timeout() -> None:
     assert ask(mute, None, timeout_s=HASTY_S).failure.outcome is Outcome.TIMEOUT
+
+
+def test_a_codec_that_asks_without_a_name_is_known_by_its_front_page(own_certificate: ssl.SSLContext) -> None:
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1]
+        page = b"<html><head>\r\n<title> Cisco Webex </title></head></html>" if path == "/" else b""
+        status = b"200 OK" if page else b"401 Unauthorized"
+        writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(page)) + page)
+        await writer.drain()
+
+    identity = ask(behave, own_certificate).identity
+    assert isinstance(identity, Identity)
+    assert (identity.kind, identity.vendor) == ("cisco_xapi", "Cisco")
