@@ -11,7 +11,6 @@ LOOPBACK: Final = "127.0.0.1"
 _BLOCK_PORTS: Final = 100
 _BLOCKS: Final = range(10_000, 32_700, _BLOCK_PORTS)
 """Below the ports that Linux gives to whoever connects (32768 and up), which it may do at any moment."""
-_claims: list[socket.socket] = []
 
 
 def _numbers() -> Iterator[int]:
@@ -31,7 +30,7 @@ def _claim(block: int) -> bool:
     except OSError:
         claim.close()
         return False
-    _claims.append(claim)
+    claim.detach()  # open until we end
     return True
 
 
