@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import random
+import re
 import socket
 import ssl
 import sys
@@ -103,6 +104,8 @@ _HERE: Final = {
     errno.EADDRNOTAVAIL: Rung.ADDRESS,
 }
 """What the system says when it has not even tried: no card, no address or no route."""
+_REFUSED_CERTIFICATE: Final = re.compile(r"ALERT_(?:\w*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
+"""How OpenSSL names what a broker says of our own certificate (RFC 8446 6.2)."""
 _REFUSALS: Final = ("Client identifier not valid", "Bad user name or password", "Not authorized")
 
 
@@ -114,6 +117,8 @@ def rung_of(error: Exception) -> Rung:
     """
     if isinstance(error, socket.gaierror | UnicodeError):
         return Rung.COLLECTOR_NAME
+    if isinstance(error, ssl.SSLError) and _REFUSED_CERTIFICATE.search(error.reason or ""):
+        return Rung.COLLECTOR_REFUSED
     # A handshake that takes too long is a timeout like any other, but for its words.
     if isinstance(error, ssl.SSLError) or "handshake" in str(error):
         return Rung.COLLECTOR_TLS
@@ -180,8 +185,18 @@ def tls_context(identity: Identity) -> ssl.SSLContext:
 class _Client(mqtt.Client):
     """paho's client, which pings only when nothing else was sent, and gives up a connection that nothing answers.
 
-    paho 2.1 does not note what it has written, and so would ping right after a batch.
+    paho 2.1 does not note what it has written, and so would ping right after a batch; and keeps to itself what TLS says
+    after the handshake, which is when TLS 1.3 tells that our certificate is not wanted.
     """
+
+    alert: ssl.SSLError | None = None
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        try:
+            return super()._sock_recv(bufsize)
+        except ssl.SSLError as error:
+            self.alert = error
+            raise
 
     def _create_socket_connection(self) -> socket.socket:
         connection = socket.create_connection((self._host, self._port), timeout=_HANDSHAKE_S)
@@ -320,12 +335,19 @@ class Link:
             if code != mqtt.MQTT_ERR_SUCCESS and not ended:
                 ended.append(mqtt.error_string(code))
         if not self._stopping.is_set():
-            rung = Rung.NONE if was_up else rungs[0] if rungs else Rung.COLLECTOR_MQTT
-            return Ended(ended[0], was_up=was_up, was_refused=not was_up, rung=rung)
+            reason, rung = _why_not(client, ended[0], rungs)
+            return Ended(reason, was_up=was_up, was_refused=not was_up, rung=Rung.NONE if was_up else rung)
         for _ in range(_LAST_TURNS):  # the goodbye has to get out, or the Will would speak after it
             if ended or not was_up or client.loop(timeout=_LAST_TURN_S) != mqtt.MQTT_ERR_SUCCESS:
                 break
         return Ended("stopped", was_up=was_up)
+
+
+def _why_not(client: _Client, reason: str, rungs: list[Rung]) -> tuple[str, Rung]:
+    """Why a broker that could be reached did not have us: by TLS' own word, by its answer, or without either."""
+    if client.alert is not None:
+        return str(client.alert), rung_of(client.alert)
+    return reason, rungs[0] if rungs else Rung.COLLECTOR_MQTT
 
 
 def _leave_to_the_loop(_client: mqtt.Client, _data: object, _socket: object) -> None:
@@ -339,7 +361,7 @@ def try_broker(
 
     A broker holds one connection per agent, so a running agent is cut off by this and comes back by itself.
     """
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=agent, protocol=mqtt.MQTTv311)
+    client = _Client(CallbackAPIVersion.VERSION2, client_id=agent, protocol=mqtt.MQTTv311)
     client.connect_timeout = patience_s
     if broker.tls and identity is not None:
         client.tls_set_context(tls_context(identity))
@@ -358,7 +380,7 @@ def try_broker(
         if answers:
             break
         if (code := client.loop(timeout=0.5)) != mqtt.MQTT_ERR_SUCCESS:
-            answers.append(Disconnected(mqtt.error_string(code), Rung.COLLECTOR_MQTT))
+            answers.append(Disconnected(*_why_not(client, mqtt.error_string(code), [])))
     client.disconnect()
     client.loop(timeout=0.1)
     return answers[0] if answers else Disconnected(f"no answer within {patience_s:g} s", Rung.COLLECTOR_MQTT)

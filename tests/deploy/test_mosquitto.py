@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import deploy
-from agent.link import Identity, tls_context
+from agent.link import Broker, Identity, tls_context, try_broker
 from collector.authority import Authority, Issued
 from collector.enrolment import equip_broker
 from contract.batch import BATCH_MAX_BYTES
+from contract.rung import Rung
 from tests.support.mosquitto import Mosquitto, StartMosquitto
 from tests.support.mqtt import Client, Connect
 
@@ -154,6 +155,16 @@ def test_a_revoked_agent_is_refused_after_a_reload_and_the_others_are_not(site: 
     time.sleep(0.3)
     assert not connect("localhost", site.broker.port, tls=tls_context(site.identity(revoked))).connected
     assert connect("localhost", site.broker.port, tls=tls_context(site.identity(other))).connected
+
+
+def test_a_revoked_agent_knows_that_it_was_refused(site: Site) -> None:
+    revoked = site.authority.issue_agent("dongvan-01")
+    (site.folder / "ca.crl").write_bytes(site.authority.revoke(revoked.serial).read_bytes())
+    site.broker.program.signal(signal.SIGHUP)
+    time.sleep(0.3)
+    lost = try_broker("dongvan-01", Broker(host="localhost", port=site.broker.port), site.identity(revoked))
+    assert lost is not None
+    assert (lost.rung, "alert certificate revoked" in lost.reason) == (Rung.COLLECTOR_REFUSED, True)
 
 
 def test_the_largest_batch_passes_and_an_oversize_message_does_not(
