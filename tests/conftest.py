@@ -8,6 +8,8 @@ from types import FrameType
 import psutil
 import pytest
 
+_TESTS = Path(__file__).parent
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests marked long")
@@ -21,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     has_workers = config.getoption("numprocesses", None)
     signal.signal(signal.SIGTERM, _interrupt_workers if has_workers else signal.default_int_handler)
     # Every module there may define fixtures: a new server is one file, and nothing central is edited.
-    for path in sorted((Path(__file__).parent / "support").glob("[!_]*.py")):
+    for path in sorted((_TESTS / "support").glob("[!_]*.py")):
         if not path.stem.startswith("test_"):
             config.pluginmanager.register(importlib.import_module(f"tests.support.{path.stem}"))
 
@@ -34,6 +36,8 @@ def _interrupt_workers(number: int, frame: FrameType | None) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # What looks at all files stands beside this one and takes long: where several run at a time, it must not come last.
+    items.sort(key=lambda item: item.path.parent != _TESTS)
     if config.getoption("--long"):
         return
     skip = pytest.mark.skip(reason="runs with --long only")
