@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from readiness.codes import Code
+from readiness.crowding import weigh_line
 from readiness.devices import missing, parts, silent_to_snmp
 from readiness.evidence import Evidence, Fate, finding
 from readiness.hearing import half_silence, missing_evidence, ping_columns, silence, stuck_probes
@@ -37,7 +38,11 @@ def judge(
     """
     del session
     silent = silence(state, now)
-    found = [silent] if silent is not None else list(_findings(Evidence(profile, state, now)))
+    if silent is not None:
+        found = [silent]
+    else:
+        evidence = Evidence(profile, state, now)
+        found = list(weigh_line(evidence, _findings(evidence), previous))
     found = [_carried(_begun(one, now), previous) for one in weigh_power(_once(found))]
     found.sort(key=lambda one: (-one.level.severity, _RANKS[one.code], one.since_s, one.target))
     level = worst(one.level for one in found) if found else Level.FIT

@@ -199,10 +199,14 @@ METRICS: Final = {
 RECOGNITION: Final = "recognition_code"
 LOGIN: Final = "login_code"
 IN_CALL: Final = "call_active_bool"
+_AROUND: Final = ("competing_sent_bps", "competing_received_bps", "wifi_bool", "busy_cpu_ratio")
+"""What went on around a test of the line."""
 _SPECIAL_VALUES: Final = {
     "host": ("nic_up_bool", "address_link_local_bool"),
-    "link": ("failed_rung_code",),
-    "stamp": ("sent_count", "received_count"),
+    "link": ("failed_rung_code", "wifi_rssi_dbm"),
+    "stamp": ("sent_count", "received_count", *_AROUND),
+    "sufficiency": ("took_s", *_AROUND),
+    "throughput": ("down_bps", "up_bps"),
     "device": (RECOGNITION, LOGIN, IN_CALL, *(f"{name}{STATUS}" for part in PARTS for name in part.names())),
     "peripherals": (
         "cameras_count",
@@ -213,6 +217,9 @@ _SPECIAL_VALUES: Final = {
 """Values that the judge reads by themselves, beside those that limits are about."""
 _PINGED: Final = frozenset({"lesson", "gateway"})
 """The gateway's pings too: loss that begins there is not the provider's."""
+_ROUTERS: Final = frozenset({"router", "gateway"})
+_COUNTED: Final = ("wan_received_bytes_total", "wan_sent_bytes_total")
+"""What everybody in the school sent and received: of routers only, which alone know."""
 _kept: Final[dict[tuple[str, str], tuple[str, ...]]] = {}
 
 
@@ -225,7 +232,8 @@ def kept_values(probe: str, role: str) -> tuple[str, ...]:
             found = names if role in _PINGED else ()
         else:
             limited = [one.value for one in METRICS.values() if one.is_of(probe) and one.applies_to(role)]
-            found = tuple(dict.fromkeys([*_SPECIAL_VALUES.get(probe, ()), *limited]))
+            counted = _COUNTED if probe == "device" and role in _ROUTERS else ()
+            found = tuple(dict.fromkeys([*_SPECIAL_VALUES.get(probe, ()), *counted, *limited]))
         if len(_kept) < _KEPT_MAX_COUNT:
             _kept[probe, role] = found
     return found

@@ -41,6 +41,8 @@ def _name(kind: str, target: str, language: Language) -> str:
 
 def _tell(kind: str, finding: Finding, language: Language) -> str:
     code = f"{kind}.{finding.code}"
+    # What was measured may change what there is to say: who it was that filled the line.
+    code = special if knows(special := f"{code}.{finding.value}") else code
     # A finding may come from the memory of a newer version; a letter that says little is better than none.
     code = code if knows(code) else f"{kind}.OTHER"
     text = say(
