@@ -198,6 +198,16 @@ class _Client(mqtt.Client):
             self.alert = error
             raise
 
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        try:
+            return super()._sock_send(buf)
+        except BlockingIOError:
+            raise
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._sock_recv(1)  # it may have been told why before it was cut off
+            raise
+
     def _create_socket_connection(self) -> socket.socket:
         connection = socket.create_connection((self._host, self._port), timeout=_HANDSHAKE_S)
         if sys.platform == "linux":

@@ -15,7 +15,7 @@ import msgspec
 from contract.names import role_of
 from contract.reading import Reading
 from contract.rung import Rung
-from readiness.causes import Certainty, Explanation, Silence, Stop, explain
+from readiness.causes import Certainty, Explanation, Silence, Stop, explain, is_new_start
 from readiness.evidence import Evidence, Fate, any_of
 from readiness.ladder import BEYOND, CODES, climb
 from readiness.profile import Profile
@@ -27,19 +27,19 @@ _TOGETHER_S: Final = 150.0
 """Rooms fell silent together when their last words lie no farther apart: two ticks and half a minute."""
 _LIVE_S: Final = 30.0
 """What arrives so soon after it was measured shows that the room is back."""
-_LISTEN_S: Final = 120.0
-"""So long after its return a room is listened to at least, since what it kept follows what it says now."""
-_QUIET_S: Final = 60.0
-"""And until so long nothing of the past has come."""
+_RECONNECTS_S: Final = 45.0
+"""So long before it is heard again the way may have been open, and the agent waiting for its next try to connect."""
+_LAST_MAX_COUNT: Final = 10_000
+_LISTEN_MIN_S: Final = 20.0
 _LISTEN_MAX_S: Final = 1800.0
 _REMEMBERED_S: Final = 86400.0
 """How long a silence bears witness for its neighbours, and is shown after it is over."""
 _LAST_WORDS_S: Final = 900.0
 """So old a word about the battery may be when a room falls silent, and still tell how it lived then."""
 _STEP_S: Final = 20.0
+_DEVICES_MAX_COUNT: Final = 100
 _MOMENTS_MAX_COUNT: Final = 500
 """At so many moments of a silence the way is looked at; what follows in a longer one tells nothing new."""
-_CLOSE_S: Final = 90.0
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +56,14 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.room}-{self.silence.since_s:.0f}"
 
 
+class _Kept(NamedTuple):
+    """A reading whose turn has not come yet."""
+
+    measured_s: float
+    reading: Reading
+    profile: Profile
+
+
 class _Gap:
     """What becomes known of one silence."""
 
@@ -63,13 +71,19 @@ class _Gap:
         self.silence = silence
         self.state = RoomState(room, live_within_s=float("inf"))
         self.rungs: Counter[str] = Counter()
-        self.measured_s = float("-inf")
+        self.measured_s = self.moment_s = float("-inf")
+        """When the latest that is known was measured, and when the latest moment began that counts as one."""
         self.times_count = 0
         self.told_s = float("-inf")
         self.rung: Rung | None = None
         """What the link probe found at the moment that is being told."""
         self.devices: dict[str, bool] = {}
         self.boot_told_s = float("-inf")
+        self.moments_s: list[float] = []
+        self.devices_before_s: Mapping[str, float] = {}
+        """Since when the devices ran, as they said before."""
+        self.last: list[_Kept] = []
+        """What was measured in the last moments, which comes first and is looked at last."""
         self.is_settled = False
         self.shown: Outage | None = None
         self.is_on_battery = False
@@ -105,7 +119,8 @@ class _Track:
 
     def __init__(self) -> None:
         self.last_s: float | None = None
-        self.on_battery = self.runtime = self.slept = _NEVER
+        self.on_battery = self.runtime = self.slept = self.boot = self.agent = _NEVER
+        self.devices_began_s: dict[str, float] = {}
         self.gap: _Gap | None = None
 
     def remember(self, reading: Reading, measured_s: float) -> None:
@@ -117,6 +132,19 @@ class _Track:
             self.runtime = _Said(values.get("battery_runtime_s"), measured_s)
         if reading.probe == "boot" and "slept_s" in values and measured_s >= self.slept.at_s:
             self.slept = _Said(values["slept_s"], measured_s)
+        self._remember_starts(reading, measured_s)
+
+    def _remember_starts(self, reading: Reading, measured_s: float) -> None:
+        values = reading.values
+        if (uptime_s := values.get("uptime_s")) is None:
+            return
+        if role_of(reading.target) != "pc":
+            if reading.target in self.devices_began_s or len(self.devices_began_s) < _DEVICES_MAX_COUNT:
+                self.devices_began_s[reading.target] = measured_s - uptime_s
+        elif measured_s >= self.boot.at_s:
+            self.boot = _Said(measured_s - uptime_s, measured_s)
+        if "agent_uptime_s" in values and measured_s >= self.agent.at_s:
+            self.agent = _Said(measured_s - values["agent_uptime_s"], measured_s)
 
     def last_words(self, since_s: float) -> tuple[bool | None, float | None]:
         """Whether the room lived on battery when it fell silent, and how long that would last; None when that was not
@@ -128,12 +156,14 @@ class _Track:
 
 
 class Outages:
-    """Of all rooms. `known` are those from storage that were not settled; a silence no longer than `short_s` is none.
-    One thread calls it.
+    """Of all rooms. `known` are those from storage that were not settled; a silence no longer than `short_s` is none,
+    and after its return a room is listened to for twice as long, since what it kept follows what it says now, and until
+    for `short_s` nothing of the past has come. One thread calls it.
     """
 
     def __init__(self, known: Iterable[Outage] = (), *, short_s: float = SHORT_S) -> None:
         self._short_s = short_s
+        self._listen_s = max(2.0 * short_s, _LISTEN_MIN_S)
         self._tracks: dict[str, _Track] = {}
         self._places: Mapping[str, tuple[str, ...]] = {}
         self._rooms_count: Counter[tuple[str, ...]] = Counter()
@@ -168,12 +198,16 @@ class Outages:
         gap = track.gap
         if gap is not None and not gap.is_settled and measured_s > gap.silence.since_s:
             until_s = gap.silence.until_s
-            if arrived_s - measured_s <= _LIVE_S and (until_s is None or measured_s < until_s):
-                gap.change(until_s=measured_s)
-                until_s = measured_s
+            if until_s is None and arrived_s - measured_s <= _LIVE_S:
+                # By when it came: what came along with it had been measured while nobody could hear it.
+                until_s = arrived_s
+                gap.change(until_s=until_s)
             if until_s is None or measured_s < until_s:
-                _meanwhile(gap, reading, measured_s, profile)
                 gap.told_s = arrived_s
+                if until_s is None or measured_s < until_s - _RECONNECTS_S:
+                    _meanwhile(gap, reading, measured_s, profile)
+                elif len(gap.last) < _LAST_MAX_COUNT:
+                    gap.last.append(_Kept(measured_s, reading, profile))
             _hear_start(gap, track, reading, measured_s)
             if gap.silence.battery_meanwhile:
                 self._note_battery(room, gap)
@@ -183,7 +217,8 @@ class Outages:
         """Our own clock was stepped: last words of before compare with nothing any more."""
         for track in self._tracks.values():
             track.last_s = None
-            track.on_battery = track.runtime = track.slept = _NEVER
+            track.on_battery = track.runtime = track.slept = track.boot = track.agent = _NEVER
+            track.devices_began_s.clear()
 
     def review(
         self, presences: Mapping[str, Mapping[str, Presence]], now: float, *, is_blind: bool, cloned: Iterable[str] = ()
@@ -209,7 +244,7 @@ class Outages:
         is_open = gap is not None and gap.silence.until_s is None
         if is_heard and gap is not None and is_open:
             # Heard, and no live reading yet: the first will say since when. One that says nothing is back now.
-            if now - max(presence.since_s for presence in agents.values()) > _LISTEN_S:
+            if now - max(presence.since_s for presence in agents.values()) > self._listen_s:
                 gap.change(until_s=now)
         elif not is_heard and not is_open:
             last = max(agents.values(), key=lambda presence: presence.since_s)
@@ -226,8 +261,11 @@ class Outages:
                 is_cloned=is_cloned,
                 on_battery=on_battery,
                 runtime_s=runtime_s,
+                boot_before_s=track.boot.value,
+                agent_before_s=track.agent.value,
             )
             track.gap = _Gap(silence, room)
+            track.gap.devices_before_s = dict(track.devices_began_s)
             self._note_silence(room, track.gap)
 
     def _changed(self, now: float) -> Iterator[Outage]:
@@ -244,12 +282,28 @@ class Outages:
                 self._forget_silence(room, gap)
                 track.gap = None
                 continue
-            if until_s is not None and _has_told_all(gap, until_s, now):
+            if until_s is not None and self._has_told_all(gap, until_s, now):
+                self._look_at_last(room, gap)
                 gap.is_settled = True
             one = self._explained(room, gap)
             if one != gap.shown and now - gap.silence.since_s > self._short_s:
                 gap.shown = one
                 yield one
+
+    def _has_told_all(self, gap: _Gap, until_s: float, now: float) -> bool:
+        if now - until_s >= _LISTEN_MAX_S:
+            return True
+        return now - until_s >= self._listen_s and now - gap.told_s >= self._listen_s / 2
+
+    def _look_at_last(self, room: str, gap: _Gap) -> None:
+        """Take in, now that all before it is known, what was measured just before the room was heard again."""
+        for one in sorted(gap.last, key=lambda one: one.measured_s):
+            _meanwhile(gap, one.reading, one.measured_s, one.profile)
+        if gap.last:
+            _look_at_way(gap, gap.measured_s, gap.last[0].profile)
+        gap.last.clear()
+        if gap.silence.battery_meanwhile:
+            self._note_battery(room, gap)
 
     def _explained(self, room: str, gap: _Gap) -> Outage:
         self._count_neighbours(room, gap)
@@ -259,6 +313,7 @@ class Outages:
             devices_count=len(gap.devices),
             restarted_count=sum(gap.devices.values()),
         )
+        _look_at_start(gap)
         why = explain(gap.silence)
         if not gap.is_settled and why.certainty is Certainty.CONFIRMED:
             why = msgspec.structs.replace(why, certainty=Certainty.LIKELY)  # more may come, and tell otherwise
@@ -314,16 +369,13 @@ def _count_around(times_s: list[float], at_s: float) -> int:
     return bisect.bisect_right(times_s, at_s + _TOGETHER_S) - bisect.bisect_left(times_s, at_s - _TOGETHER_S)
 
 
-def _has_told_all(gap: _Gap, until_s: float, now: float) -> bool:
-    if now - until_s >= _LISTEN_MAX_S:
-        return True
-    return now - until_s >= _LISTEN_S and now - gap.told_s >= _QUIET_S
-
-
 def _meanwhile(gap: _Gap, reading: Reading, measured_s: float, profile: Profile) -> None:
     """The room measured this while we could not hear it."""
-    if measured_s - gap.measured_s >= _STEP_S:
+    if measured_s - gap.moment_s >= _STEP_S:
+        gap.moment_s = measured_s
         gap.times_count += 1
+        if len(gap.moments_s) < _MOMENTS_MAX_COUNT:
+            gap.moments_s.append(measured_s)
         _look_at_way(gap, gap.measured_s, profile)
     gap.measured_s = max(gap.measured_s, measured_s)
     gap.state.fold(reading, measured_s, measured_s)
@@ -341,16 +393,32 @@ def _look_at_way(gap: _Gap, at_s: float, profile: Profile) -> None:
     rung, gap.rung = gap.rung, None
     if rung is not None:
         is_way = rung < Rung.LESSON  # from there on the way itself works
-        gap.rungs[CODES[rung].value if is_way and rung in CODES else ""] += 1
+        code: str | None = CODES[rung].value if is_way and rung in CODES else ""
         if rung is Rung.COLLECTOR_REFUSED:
             gap.change(was_refused=True)
-        return
-    evidence = Evidence(profile, gap.state, at_s)
+    else:
+        code = _first_broken(Evidence(profile, gap.state, at_s))
+    # Trouble that is over when the room is heard again is its reason all the same.
+    until_s = gap.silence.until_s
+    may_be_over = until_s is not None and at_s >= until_s - _RECONNECTS_S
+    if code or (code is not None and not may_be_over):
+        gap.rungs[code] += 1
+
+
+def _first_broken(evidence: Evidence) -> str | None:
+    """The code of what breaks the way; empty when nothing does, None when nobody can tell."""
     first = next(climb(evidence), None)
     if first is not None:
-        gap.rungs[first.code] += 1
-    elif any_of(evidence.of_role(*BEYOND), Fate.ALIVE, Fate.REFUSES):
-        gap.rungs[""] += 1
+        return first.code
+    return "" if any_of(evidence.of_role(*BEYOND), Fate.ALIVE, Fate.REFUSES) else None
+
+
+def _look_at_start(gap: _Gap) -> None:
+    """For how long the room had gone on measuring when its PC or its agent started anew, and then had not."""
+    start_s, since_s = gap.silence.start_s, gap.silence.since_s
+    before_s = [at_s for at_s in gap.moments_s if start_s is not None and since_s < at_s < start_s]
+    if start_s is not None and before_s:
+        gap.change(ran_on_s=max(before_s) - since_s, dark_s=start_s - max(before_s))
 
 
 def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -> None:
@@ -360,7 +428,7 @@ def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -
         return
     began_s = measured_s - uptime_s
     if role_of(reading.target) != "pc":
-        is_new = gap.silence.since_s - _CLOSE_S < began_s
+        is_new = is_new_start(began_s, gap.devices_before_s.get(reading.target), gap.silence.since_s)
         gap.devices[reading.target] = gap.devices.get(reading.target, False) or is_new
     elif measured_s > gap.boot_told_s:  # what it kept from an earlier run comes after what it says now
         gap.boot_told_s = measured_s
@@ -369,7 +437,7 @@ def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -
         return
     if "agent_uptime_s" in values:
         gap.change(agent_start_s=max(gap.silence.agent_start_s or 0.0, measured_s - values["agent_uptime_s"]))
-    is_of_new_boot = began_s > gap.silence.since_s - _CLOSE_S
+    is_of_new_boot = is_new_start(began_s, gap.silence.boot_before_s, gap.silence.since_s)
     if is_of_new_boot and gap.silence.stop is None and (code := values.get("previous_stop_code")) in _STOPS:
         gap.change(stop=_STOPS[int(code)])
     before = track.slept  # without a word from before nobody knows when it slept

@@ -101,10 +101,11 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     its battery was to last when it last spoke. Of the rooms nearby, `silent_near_count` of `near_count` fell silent
     with it, and `silent_far_count` of `far_count` of the rooms of its province that are not near.
 
-    The rest is told once it is back: `boot_s` and `agent_start_s` are when its PC and its agent began to run,
-    `slept_s` how long the PC slept meanwhile, `stop` how its run before ended. `rungs` counts, for moments of the
-    silence, the code of the rung of the way that failed, "" where none did. `restarted_count` of `devices_count`
-    devices started anew in the meantime.
+    The rest is told once it is back: `boot_s` and `agent_start_s` are when its PC and its agent began to run (the
+    same with `_before_s` is what it said of that before), `slept_s` how long the PC slept meanwhile, `stop` how its
+    run before ended. Where either started anew, it had gone on measuring for `ran_on_s` until then, and measured
+    nothing for the last `dark_s`. `rungs` counts, for moments of the silence, the code of the rung of the way that
+    failed, "" where none did. `restarted_count` of `devices_count` devices started anew in the meantime.
     """
 
     since_s: float
@@ -122,7 +123,11 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     batteries_near_count: int = 0
     """Of those silent nearby, how many lived on battery when they last spoke, or said so since."""
     boot_s: float | None = None
+    boot_before_s: float | None = None
     agent_start_s: float | None = None
+    agent_before_s: float | None = None
+    ran_on_s: float = 0.0
+    dark_s: float = 0.0
     slept_s: float | None = None
     stop: Stop | None = None
     measured_count: int = 0
@@ -140,18 +145,42 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_new_boot(self) -> bool | None:
         """Whether the PC started anew during the silence."""
-        return None if self.boot_s is None else self.boot_s > self.since_s - _CLOSE_S
+        return None if self.boot_s is None else is_new_start(self.boot_s, self.boot_before_s, self.since_s)
 
     @property
     def is_new_agent(self) -> bool | None:
         """Whether the agent started anew during the silence."""
-        return None if self.agent_start_s is None else self.agent_start_s > self.since_s - _CLOSE_S
+        if self.agent_start_s is None:
+            return None
+        return is_new_start(self.agent_start_s, self.agent_before_s, self.since_s)
+
+    @property
+    def start_s(self) -> float | None:
+        """When the PC, else its agent, started anew during the silence; None when neither did."""
+        if self.is_new_boot:
+            return self.boot_s
+        return self.agent_start_s if self.is_new_agent else None
+
+    @property
+    def began_before_start(self) -> bool:
+        """Whether the silence had begun while the PC ran, and lasted so long before anything started anew that this
+        cannot be the reason: somebody restarts a PC that cannot be reached.
+        """
+        return self.ran_on_s >= _RAN_ON_S and self.ran_on_s >= self.dark_s
 
     @property
     def failed_rung(self) -> str:
         """The rung that failed at most of the moments at which anything was measured; empty when none did."""
         code = max(self.rungs, key=lambda one: self.rungs[one], default="")
         return code if self.rungs.get(code, 0) * 2 > sum(self.rungs.values()) else ""
+
+
+def is_new_start(start_s: float, before_s: float | None, since_s: float) -> bool:
+    """Whether something that began to run at `start_s` did so in a silence since `since_s`; `before_s` is when it did
+    by its word from before.
+    """
+    is_same = before_s is not None and abs(start_s - before_s) <= _SAME_S
+    return start_s > since_s - _CLOSE_S and not is_same
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +195,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 _CLOSE_S: Final = 90.0
 """Two times that come from different ends of the line may differ by so much and mean the same: a tick and a half."""
+_SAME_S: Final = 10.0
+"""Two words about one start may differ by so much: no program that the service manager starts again is so quick."""
+_RAN_ON_S: Final = 30.0
 _BACK_S: Final = 600.0
 """So soon after we could see again a room that was only hidden from us is heard."""
 _SLEPT_SHARE: Final = 0.5
@@ -310,7 +342,7 @@ def _new_start(silence: Silence) -> Explanation | None:
     """Rows 2, 3, 6, 7 and 20: the PC started anew; its own log says how it had stopped, and its devices whether they
     stopped with it.
     """
-    if not silence.is_new_boot:
+    if not silence.is_new_boot or silence.began_before_start:
         return None
     anew = Witness.PC_STARTED_ANEW
     if silence.stop is Stop.CRASHED:
@@ -340,7 +372,7 @@ def _slept(silence: Silence) -> Explanation | None:
 
 def _new_agent(silence: Silence) -> Explanation | None:
     """Row 18: the PC ran on, and only the agent started anew."""
-    if silence.is_new_boot is False and silence.is_new_agent:
+    if silence.is_new_boot is False and silence.is_new_agent and not silence.began_before_start:
         return _by(silence, Cause.AGENT_CRASHED, Witness.PC_RAN_ON, Witness.AGENT_STARTED_ANEW)
     return None
 

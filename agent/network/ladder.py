@@ -22,6 +22,9 @@ _PROVEN_BY: Final[Mapping[Rung, tuple[Rung, ...]]] = {
 """International has no proof but its own: servers at home answer also when the sea cable is cut."""
 
 
+_HIDDEN_BY_PORTAL: Final = (Rung.NATIONAL, Rung.INTERNATIONAL, Rung.DNS, Rung.DNS_LIES)
+
+
 class Step(NamedTuple):
     """What was seen of one rung: whether it holds, None when that cannot be told; and the facts, for people.
 
@@ -37,8 +40,9 @@ class Step(NamedTuple):
 def first_failed(steps: Iterable[Step]) -> Step | None:
     """The failing step nearest to the PC that nothing behind it refutes; None when all holds that was asked.
 
-    A foreign page outranks names that lie: who shows one mostly gives every name its own address, too. Where nothing
-    outside answers, it is not known of the international rung that only it failed.
+    A foreign page outranks names that lie, and what else is not let through: who shows one mostly gives every name its
+    own address, and lets nothing pass but pages. Where nothing outside answers, it is not known of the international
+    rung that only it failed.
     """
     seen = {step.rung: step for step in steps}
     proven = {rung for rung, step in seen.items() if step.holds or step.answered}
@@ -50,8 +54,8 @@ def first_failed(steps: Iterable[Step]) -> Step | None:
     if not failed:
         return None
     first = failed[0]
-    if first.rung in (Rung.DNS, Rung.DNS_LIES):
-        return next((step for step in failed if step.rung is Rung.PORTAL), first)
+    if first.rung in _HIDDEN_BY_PORTAL and seen.get(Rung.PORTAL) in failed:
+        return seen[Rung.PORTAL]
     if first.rung is Rung.INTERNATIONAL and proven.isdisjoint(OUTSIDE):
         return first._replace(rung=Rung.NATIONAL)
     return first

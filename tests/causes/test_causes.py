@@ -203,6 +203,56 @@ def test_a_collector_that_restarts_meanwhile_explains_the_silence_all_the_same()
     assert abs(lasted_s - 1200.0) <= 60.0
 
 
+def test_who_restarts_a_pc_that_cannot_be_reached_is_not_taken_for_the_reason() -> None:
+    village = Village(random.Random(0), 2)
+    village.run(600.0)
+    village.house.provider = False
+    village.run(900.0)
+    village.house.cut_pc(Stop.SHUT_DOWN)
+    village.run(60.0)
+    village.house.start_pc(village.now)
+    village.run(120.0)
+    village.house.provider = True
+    village.run(1200.0)
+    assert village.final_answer is Cause.ISP
+
+
+def test_a_pc_that_is_switched_off_for_the_night_was_switched_off_though_the_line_had_failed_before() -> None:
+    village = Village(random.Random(0), 2)
+    village.run(600.0)
+    village.house.provider = False
+    village.run(300.0)
+    village.house.cut_pc(Stop.SHUT_DOWN)
+    village.run(7200.0)
+    village.house.provider = True
+    village.house.start_pc(village.now)
+    village.run(1200.0)
+    assert village.final_answer is Cause.PC_SWITCHED_OFF
+
+
+def test_a_line_that_breaks_soon_after_the_pc_was_started_is_what_broke() -> None:
+    village = Village(random.Random(0), 2)
+    village.run(600.0)
+    village.house.start_pc(village.now)
+    village.run(60.0)
+    village.house.provider = False
+    village.run(900.0)
+    village.house.provider = True
+    village.run(1200.0)
+    assert village.final_answer is Cause.ISP
+
+
+def test_a_room_that_measures_every_few_seconds_is_explained_too() -> None:
+    village = Village(random.Random(0), 2)
+    village.step_s = 5.0
+    village.run(600.0)
+    village.house.provider = False
+    village.run(240.0)
+    village.house.provider = True
+    village.run(600.0)
+    assert village.final_answer is Cause.ISP
+
+
 @pytest.mark.parametrize("code", [*(f"outage.{one}" for one in Cause), *(f"witness.{one}" for one in Witness)])
 def test_every_cause_and_every_witness_has_its_words(code: str) -> None:
     assert knows(code)

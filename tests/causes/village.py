@@ -180,6 +180,7 @@ class Village:
     def __init__(self, chance: random.Random, houses_count: int) -> None:
         self.chance = chance
         self.now = START_S
+        self.step_s = STEP_S
         self.broker = True
         self.houses = [
             House(f"room-{district}-{number}", ("Hà Giang", f"huyện {district}", f"trường {number}"))
@@ -220,7 +221,7 @@ class Village:
         """Let time pass."""
         end_s = self.now + for_s
         while self.now < end_s:
-            self.now += STEP_S
+            self.now += self.step_s
             for house in self.houses:
                 house.pass_time(self.now)
                 self._live(house)
