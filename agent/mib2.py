@@ -35,8 +35,10 @@ PORTS: Final = frozenset({6, 62, 69, 71, 117})
 LOOPBACK: Final = 24
 _UP: Final = {1: 1, 2: 0, 5: 1, 6: 0, 7: 0}
 """up, down, dormant, notPresent, lowerLayerDown; testing and unknown say nothing."""
-_SPEED_BEYOND: Final = 0xFFFFFFFF
-"""What ifSpeed says when only ifHighSpeed can tell."""
+_ALL_ONES: Final = 0xFFFFFFFF
+"""Also what ifSpeed says when only ifHighSpeed can tell."""
+_DO_NOT_KNOW: Final = frozenset({_ALL_ONES, 0x7FFFFFFF, (1 << 63) - 1, (1 << 64) - 1})
+"""What devices say for "don't know"; a counter that stands at one of these in truth is some other number next time."""
 ROWS_MAX_COUNT: Final = 64
 _COUNTED_MAX_COUNT: Final = 24
 
@@ -45,10 +47,17 @@ def uptime(system: Answers) -> Values:
     """By the SNMP agent; by its host where that has run clearly longer: the agent alone was started anew, or its 32
     bits have run over, which they do after 497 days.
     """
-    own, hosts = system.get(UPTIME), system.get(HOST_UPTIME)
-    if isinstance(hosts, int) and (not isinstance(own, int) or hosts > own + _CLEARLY_LONGER):
+    own, hosts = _ticks(system.get(UPTIME)), _ticks(system.get(HOST_UPTIME))
+    if hosts is not None and (own is None or hosts > own + _CLEARLY_LONGER):
         return {"uptime_s": hosts / 100}
-    return {"uptime_s": own / 100} if isinstance(own, int) else {}
+    return {"uptime_s": own / 100} if own is not None else {}
+
+
+def _ticks(answer: int | str | bytes | None) -> int | None:
+    """A time in hundredths of a second; None for what is none, and for what stands for "don't know"."""
+    if not isinstance(answer, int) or answer in _DO_NOT_KNOW:
+        return None
+    return answer if 0 <= answer < _ALL_ONES else None
 
 
 def counted(rows: Mapping[str, Answers]) -> list[str]:
@@ -67,7 +76,7 @@ def interface(answers: Answers, index: str) -> Values:
 
     def number(column: str) -> int | None:
         answer = answers.get(f"{column}.{index}")
-        return answer if isinstance(answer, int) and answer >= 0 else None
+        return answer if isinstance(answer, int) and answer >= 0 and answer not in _DO_NOT_KNOW else None
 
     values: Values = {}
     status = number(STATUS)
@@ -76,7 +85,7 @@ def interface(answers: Answers, index: str) -> Values:
     megabits, bits = number(_HIGH_SPEED), number(_SPEED)
     if megabits:
         values["if_speed_bps"] = megabits * 1e6
-    elif bits and bits != _SPEED_BEYOND:
+    elif bits:
         values["if_speed_bps"] = float(bits)
     for name, columns in (("if_received_bytes_total", _RECEIVED), ("if_sent_bytes_total", _SENT)):
         counts = [count for column in columns if (count := number(column)) is not None]

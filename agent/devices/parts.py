@@ -47,7 +47,7 @@ FIGURES: Final = (
     Figure("call_received_bps", "Rate of the call from the far side.", high=1e9),
     Figure("call_sent_bps", "Rate of the call to the far side.", high=1e9),
     Figure("if_up_bool", "The network interface that matters (a router's way out) passes packets.", high=1.0),
-    Figure("if_speed_bps", "Its speed; absent where the device does not know.", high=1e13),
+    Figure("if_speed_bps", "Its speed; absent where the device does not know.", low=1.0, high=1e13),
     Figure("if_received_bytes_total", "Bytes that it received."),
     Figure("if_sent_bytes_total", "Bytes that it sent."),
 )

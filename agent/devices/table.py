@@ -164,7 +164,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             columns = [oid for oid in oids if not oid.endswith(".0")]
             answers = await device.snmp.get(single) if single else {}
             rows = await device.snmp.rows(columns, ROWS_MAX_COUNT) if columns else {}
-            told = self.read(answers, rows)
+            # Not that it is in no call: nothing at all of the tree is there.
+            told = self.read(answers, rows) if answers or rows else Told()
         for reader in self.readers:
             told = merged(told, await reader(device))
         return told
