@@ -110,8 +110,13 @@ def test(arguments: list[str]) -> int:
     """All tests, several at a time; arguments go to pytest, and those that name tests, or `--long`, run them singly."""
     interpreter = python()
     want_programs(TEST_PACKAGES)
+    return become(interpreter, "-m", "pytest", *manner(arguments), *arguments)
+
+
+def manner(arguments: Sequence[str]) -> tuple[str, ...]:
+    """How pytest runs what these arguments ask for."""
     several = all(one.startswith("-") and one not in ONE_AT_A_TIME for one in arguments)
-    return become(interpreter, "-m", "pytest", *(SEVERAL_AT_A_TIME if several else ()), *arguments)
+    return SEVERAL_AT_A_TIME if several else ()
 
 
 ONE_AT_A_TIME = ("--long", "--pdb", "-s")

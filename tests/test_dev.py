@@ -79,6 +79,16 @@ def test_help_lists_every_command() -> None:
     assert re.findall(r"^  (\w+)  +\S", done.stdout, flags=re.MULTILINE) == list(dev.COMMANDS)
 
 
+@pytest.mark.parametrize("arguments", [[], ["-q"], ["-x", "--durations=20"]], ids=" ".join)
+def test_all_tests_run_several_at_a_time(arguments: list[str]) -> None:
+    assert dev.manner(arguments) == dev.SEVERAL_AT_A_TIME
+
+
+@pytest.mark.parametrize("arguments", [["tests/test_dev.py"], ["-k", "storm"], ["--long"], ["--pdb"]], ids=" ".join)
+def test_those_that_are_named_and_the_long_ones_run_one_at_a_time(arguments: list[str]) -> None:
+    assert dev.manner(arguments) == ()
+
+
 def test_a_folder_that_is_no_environment_is_left_alone(tmp_path: Path) -> None:
     letter = tmp_path / "letter.txt"
     letter.write_text("dear")
