@@ -22,6 +22,8 @@ _POINTS: Final = 1000
 """About as many as a panel on a screen has room for."""
 QUICK_S: Final = 1.0
 """What a question may take. The slowest took 0.75 s on two idle cores, the next 0.29 s."""
+_TRIES_MAX_COUNT: Final = 20
+_PAUSE_S: Final = 0.5
 
 
 class View(NamedTuple):
@@ -53,10 +55,11 @@ class Databases:
         question = repr((target, dialect, view, step_s))
         if question not in self._known:
             answers = []
-            for _ in range(6):
+            for _ in range(_TRIES_MAX_COUNT):
                 answers.append(self._ask(target, dialect, view, step_s))
                 if answers[-1].took_s < QUICK_S:
                     break
+                time.sleep(_PAUSE_S)
             self._known[question] = min(answers, key=lambda answer: answer.took_s)
         return self._known[question]
 
