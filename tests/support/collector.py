@@ -35,7 +35,7 @@ class RunningCollector:
 
     def get(self, path: str) -> httpx.Response:
         """One of its pages."""
-        return httpx.get(f"{self.url}{path}", trust_env=False, timeout=5.0)
+        return httpx.get(f"{self.url}{path}", trust_env=False, timeout=30.0)
 
     def figure(self, name: str) -> float:
         """A figure of /metrics: the sum over its labels."""
