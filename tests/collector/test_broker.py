@@ -137,7 +137,7 @@ def test_a_newcomer_is_not_told_what_is_retained_for_others(
 ) -> None:
     connect("127.0.0.1", broker.port, user="dongvan-02").publish(STATE.replace("01", "02"), b"online", retain=True)
     assert collector.wait(STATE.replace("01", "02"))
-    raw = socket.create_connection(("127.0.0.1", broker.port), timeout=2)
+    raw = socket.create_connection(("127.0.0.1", broker.port), timeout=20)
     with raw:
         raw.sendall(connect_packet("dongvan-01"))
         assert raw.recv(4) == b"\x20\x02\x00\x00"
