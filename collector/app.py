@@ -143,6 +143,9 @@ class Collector:
             tls = server_context(issued.certificate, issued.key)
         return EmbeddedBroker(chosen.host, chosen.port, authenticate=self._knows_token, tls=tls)
 
+    def _is_revoked(self, agent: str) -> bool:
+        return self._view.is_revoked(agent)
+
     def _knows_token(self, agent: str, token: str) -> bool:
         return self._view.knows_token(agent, token)
 
@@ -182,7 +185,9 @@ class Collector:
         self._running.callback(self._web.stop)
         if self._settings.reflector.enabled:
             self._reflector = ReflectorService(
-                self._settings.reflector, load_secret(secret_path(self._settings.reflector, self._folder))
+                self._settings.reflector,
+                load_secret(secret_path(self._settings.reflector, self._folder)),
+                is_revoked=self._is_revoked,
             )
             self._reflector.start()
             self._running.callback(self._reflector.stop)

@@ -44,6 +44,8 @@ from contract.stamp import derive_key
 from readiness import telling
 from readiness.verdict import Verdict
 
+log = logging.getLogger(__name__)
+
 EXIT_SETTINGS: Final = 78
 """EX_CONFIG of sysexits.h: starting again will not help until somebody edits the file."""
 DEFAULT_CONFIG: Final = Path("/etc/sansang/collector.toml")
@@ -68,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `… | head` is no error
         return 0
     except (OSError, sqlite3.Error, DatabaseRefused) as error:  # a folder or a database that cannot be used
-        logging.getLogger(__name__).debug("where it happened", exc_info=True)
+        log.debug("where it happened", exc_info=True)
         print(say("operator.cannot_start", language, reason=error), file=sys.stderr)
         return 1
 
@@ -105,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add("status", status, "Show how the running collector is.")
     mail = commands.add("test-mail", test_mail, "Send one test mail now.")
     mail.add_argument("to", help="the address to send it to")
-    backup = commands.add("backup", make_backup, "Copy journal, registry, series and authority into one file.")
+    backup = commands.add(
+        "backup", make_backup, "Copy journal, registry, series, authority and the reflector's secret into one file."
+    )
     backup.add_argument("file", type=Path)
     back = commands.add("restore", restore_backup, "Put a backup into an empty data folder.")
     back.add_argument("file", type=Path)
@@ -183,7 +187,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_reflector(arguments: argparse.Namespace) -> int:
-    """The reflector alone: it needs its secret, and nothing else of the collector's folder."""
+    """The reflector alone: it needs its secret; where there is a registry, agents revoked there get no answer."""
     settings = load_settings(arguments.config)
     secret = load_secret(secret_path(settings.reflector, settings.folder))
     if arguments.key_of is not None:
@@ -198,15 +202,25 @@ def run_reflector(arguments: argparse.Namespace) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    service = ReflectorService(settings.reflector, secret)
+    try:
+        view = _known_rooms(settings)
+    except DatabaseRefused as error:
+        log.warning("no registry, so nobody is known to be revoked: %s", error)
+        view = None
+    service = ReflectorService(
+        settings.reflector, secret, is_revoked=lambda agent: view is not None and view.is_revoked(agent)
+    )
     try:
         service.start()
     except ReflectorError as error:
         print(say("operator.cannot_start", _language(arguments, settings), reason=error), file=sys.stderr)
         return 1
     service_manager.notify("READY=1")
-    while service.is_running and not stopping.wait(1.0):
-        service_manager.notify("WATCHDOG=1")
+    with _registry(settings) if view is not None else contextlib.nullcontext() as registry:
+        while service.is_running and not stopping.wait(1.0):
+            service_manager.notify("WATCHDOG=1")
+            with contextlib.suppress(DatabaseRefused):  # who was revoked before stays so
+                view = registry.view(view) if registry is not None else None
     is_well = service.is_running
     service_manager.notify("STOPPING=1")
     service.stop()
@@ -396,7 +410,7 @@ def make_backup(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     language = _language(arguments, settings)
     try:
-        back_up(settings.folder, arguments.file)
+        back_up(settings.folder, arguments.file, secret=secret_path(settings.reflector, settings.folder))
     except BackupError as error:
         print(say(error.code, language, **error.facts), file=sys.stderr)
         return 1

@@ -15,14 +15,15 @@ from contract.salvage import move_aside, replace_first_page, rows_between, ways_
 log = logging.getLogger(__name__)
 
 DAMAGED: Final = "journal_damaged"
-"""The problem that the collector's health shows from then on until its next start."""
+RESTORED: Final = "journal_restored"
+"""The problems that the collector's health shows from then on until its next start."""
 _CHECKED_BYTES: Final = 256 << 20  # a larger one is not looked at as a whole at each start: that would take minutes
 _PRUNED_AFTER_S: Final = 2 * 86400.0  # younger records are there, whatever the sinks have
 _NOT_COPIED: Final = ("fact", "growing")
 
 
 def open_journal(path: Path, now_s: float, *, max_bytes: int = MAX_BYTES) -> tuple[Journal, str]:
-    """The journal at `path`, and DAMAGED if it had to be salvaged, else "".
+    """The journal at `path`, and DAMAGED if it had to be salvaged, RESTORED if it came from a backup, else "".
 
     What is damaged is moved aside; the new journal asks the agents for what it lacks, which they keep for a week.
     Raises sqlite3.Error or OSError for a disk that refuses.
@@ -35,7 +36,8 @@ def open_journal(path: Path, now_s: float, *, max_bytes: int = MAX_BYTES) -> tup
         if mark.exists():
             raise JournalDamaged(mark.read_text(encoding="utf-8", errors="replace"))
         check = path.exists() and path.stat().st_size <= _CHECKED_BYTES
-        return Journal(path, max_bytes=max_bytes, check=check), ""
+        journal = Journal(path, max_bytes=max_bytes, check=check)
+        return journal, RESTORED if _was_restored(path) else ""
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
@@ -56,6 +58,20 @@ def open_journal(path: Path, now_s: float, *, max_bytes: int = MAX_BYTES) -> tup
     # Sinks remember how far they are by ids, and of an unknown number of them nothing is left.
     journal.skip_ids(IDS_SKIPPED if journal.last_id() else int(now_s))
     return journal, DAMAGED
+
+
+def restored_mark(path: Path) -> Path:
+    """The file by which a journal that was put back from a backup is known until it is opened."""
+    return path.with_suffix(".restored")
+
+
+def _was_restored(path: Path) -> bool:
+    mark = restored_mark(path)
+    if not mark.exists():
+        return False
+    log.warning("%s was put back from a backup; the agents send again what is newer, as far as they have it", path)
+    mark.unlink()
+    return True
 
 
 def _salvage(path: Path, draft: Path) -> int:

@@ -43,6 +43,7 @@ class Refused(enum.StrEnum):
     NOT_STAMP = "not_stamp"
     UNKNOWN = "unknown"  # unsigned, and its SSID is none that the operator listed
     FORGED = "forged"
+    REVOKED = "revoked"
     REPLAYED = "replayed"
     BUSY = "busy"  # too many in all
 
@@ -106,11 +107,17 @@ def _near(address: str) -> bytes | str:
     return str(one.ipv4_mapped) if one.ipv4_mapped else one.packed[:_NEAR_BYTES]
 
 
-class Keys:
-    """The agents' keys, derived as they are asked for."""
+def _nobody(_agent: str) -> bool:
+    return False
 
-    def __init__(self, secret: bytes) -> None:
+
+class Keys:
+    """The agents' keys, derived as they are asked for. A key cannot be taken back: whose it was is revoked."""
+
+    def __init__(self, secret: bytes, is_revoked: Callable[[str], bool] = _nobody) -> None:
+        """`is_revoked` is asked about each signed packet: it must be quick, and safe in any thread."""
         self._secret = secret
+        self.is_revoked = is_revoked
         self._known: OrderedDict[str, bytes] = OrderedDict()
 
     def of(self, agent: str) -> bytes:
@@ -247,4 +254,6 @@ class Reflector:
         if not names.is_id(who):
             return Refused.FORGED
         key = self._keys.of(who)
-        return _Known(who, key) if stamp.is_genuine(packet, key) else Refused.FORGED
+        if not stamp.is_genuine(packet, key):
+            return Refused.FORGED
+        return Refused.REVOKED if self._keys.is_revoked(who) else _Known(who, key)

@@ -7,6 +7,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ _IDLE_S: Final = 0.5
 _SHORTEST_WAIT_S: Final = 0.0002
 _SAID_EVERY_S: Final = 3600.0
 _SECRET_BYTES: Final = 32
+SECRET_NAME: Final = "reflector-secret"  # noqa: S105 - a file's name
 
 
 class ReflectorError(Exception):
@@ -34,8 +36,12 @@ class ReflectorError(Exception):
 class ReflectorService:
     """Listens from `start` to `stop`."""
 
-    def __init__(self, settings: ReflectorSettings, secret: bytes) -> None:
-        keys = Keys(secret)
+    def __init__(
+        self, settings: ReflectorSettings, secret: bytes, is_revoked: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """`is_revoked` as for Keys: what the registry says, beside what the settings do."""
+        revoked = frozenset(settings.revoked)
+        keys = Keys(secret, lambda agent: agent in revoked or is_revoked(agent))
         self._settings = settings
         self._reflector = Reflector(
             keys,
@@ -172,4 +178,4 @@ def load_secret(path: Path) -> bytes:
 
 def secret_path(settings: ReflectorSettings, folder: Path) -> Path:
     """Where the secret lies: as set, else in the collector's folder."""
-    return settings.secret_file or folder / "reflector-secret"
+    return settings.secret_file or folder / SECRET_NAME

@@ -184,6 +184,11 @@ class RegistryView(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         found = self.agents.get(agent)
         return found is not None and found.revoked_s is None
 
+    def is_revoked(self, agent: str) -> bool:
+        """Whether the agent is known, and revoked."""
+        found = self.agents.get(agent)
+        return found is not None and found.revoked_s is not None
+
     def room_of(self, agent: str, at_s: float) -> Room | None:
         """The room where an agent stood at a time; None for an unknown agent and for one that stood nowhere."""
         found = self.agents.get(agent)

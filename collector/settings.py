@@ -12,7 +12,7 @@ import msgspec
 from collector.alerting.decide import Recipient
 from collector.relay import MailSettings, is_address, no_address
 from contract.catalogue import Language
-from contract.settings import Phrase, Port, Problem, Seconds, SecretFile, Size, is_loopback, load_toml, look_for
+from contract.settings import Id, Phrase, Port, Problem, Seconds, SecretFile, Size, is_loopback, load_toml, look_for
 
 PortOrAny = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -168,6 +168,8 @@ class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The secret of which all keys are made; without it one in `data_dir`, made when a plan first needs it."""
     ssids: tuple[Ssid, ...] = ()
     """Session ids of equipment that may speak unsigned."""
+    revoked: tuple[Id, ...] = ()
+    """Agents whose keys are at an end, for a reflector on a host of its own; the collector's asks the registry."""
     packets_per_s: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 20_000.0
     """The most packets answered, of all sources together."""
     packets_per_s_per_source: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 5000.0

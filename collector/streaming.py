@@ -121,6 +121,8 @@ class Streams:
         key = self._keys.of(ask.agent)
         if not stream.is_genuine(packet, key):
             return Refused.FORGED
+        if self._keys.is_revoked(ask.agent):
+            return Refused.REVOKED
         slot = now_ns // 1_000_000_000 // _COOKIE_LASTS_S
         cookies = [self._cookie(source, ask, slot - back) for back in (0, 1)]
         if message.kind is Kind.HELLO:

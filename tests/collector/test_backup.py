@@ -15,6 +15,8 @@ from collector.backup import BackupError, back_up, restore
 from collector.cli import main
 from collector.database import open_database, sqlite_url
 from collector.journal import Journal
+from collector.recovery import open_journal
+from collector.reflector import load_secret
 from collector.registry import Registry
 from contract.catalogue import LANGUAGES, say
 from tests.collector.test_journal import a_kept
@@ -31,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     Registry(engine).add_room("room-01", name="Phòng 1", province="Hà Giang", school="THCS")
     engine.dispose()
     Authority(made / "authority", 1.8e9)
+    load_secret(made / "reflector-secret")
     with contextlib.closing(Journal(made / "journal.db")) as journal, journal.transaction():
         journal.keep(a_kept(1))
         journal.keep(a_kept(2))
@@ -69,6 +72,34 @@ def test_what_was_backed_up_comes_back(folder: Path, file: Path, tmp_path: Path)
         Authority(tmp_path / "new" / "authority", 1.8e9).certificate
         == Authority(folder / "authority", 1.8e9).certificate
     )
+
+
+def test_the_reflectors_secret_comes_back_so_that_no_agents_key_ends(folder: Path, file: Path, tmp_path: Path) -> None:
+    secret = load_secret(folder / "reflector-secret")
+    restore(file, tmp_path / "new")
+    assert load_secret(tmp_path / "new" / "reflector-secret") == secret
+    assert stat.S_IMODE((tmp_path / "new" / "reflector-secret").stat().st_mode) == 0o600
+
+
+def test_a_secret_that_lies_elsewhere_is_in_the_backup_too(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "etc" / "secret-of-ours"
+    secret = load_secret(elsewhere)
+    config = tmp_path / "collector.toml"
+    config.write_text(f'data_dir = "{folder}"\n[reflector]\nsecret_file = "{elsewhere}"\n', encoding="utf-8")
+    assert main(["backup", str(tmp_path / "b.tar.gz"), "--config", str(config)]) == 0
+    restore(tmp_path / "b.tar.gz", tmp_path / "new")
+    assert load_secret(tmp_path / "new" / "reflector-secret") == secret
+
+
+def test_a_collector_knows_once_that_it_runs_from_a_backup(file: Path, tmp_path: Path) -> None:
+    restore(file, tmp_path / "new")
+    path = tmp_path / "new" / "journal.db"
+    problems = []
+    for _ in range(2):
+        journal, problem = open_journal(path, 1.8e9)
+        journal.close()
+        problems.append(problem)
+    assert problems == ["journal_restored", ""]
 
 
 def test_only_its_owner_can_read_a_backup_and_the_keys_that_come_out_of_it(file: Path, tmp_path: Path) -> None:
@@ -125,7 +156,7 @@ def test_a_restored_journal_gives_no_id_out_twice(folder: Path, tmp_path: Path) 
         assert journal.last_id() > spent
 
 
-@pytest.mark.parametrize("name", ["journal.db", "collector.db", "series.db", "authority"])
+@pytest.mark.parametrize("name", ["journal.db", "collector.db", "series.db", "authority", "reflector-secret"])
 def test_a_folder_that_holds_data_is_left_as_it_is(file: Path, tmp_path: Path, name: str) -> None:
     target = tmp_path / "new"
     target.mkdir()

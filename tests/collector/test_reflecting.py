@@ -44,6 +44,15 @@ def test_an_agent_is_answered_by_its_own_key_and_at_the_same_length() -> None:
     assert (one.received_ns, one.sent_ns) == (NOW_NS, NOW_NS + 1000)
 
 
+def test_the_key_of_a_revoked_agent_is_at_an_end_at_once_and_nobody_elses() -> None:
+    revoked: set[str] = set()
+    one = Reflector(Keys(SECRET, revoked.__contains__), limits=Limits(), wall_ns=lambda: NOW_NS)
+    assert isinstance(answer(one, request(0)), bytes)
+    revoked.add("pc-1")
+    assert answer(one, request(1)) is Refused.REVOKED
+    assert isinstance(answer(one, request(1, agent="pc-2")), bytes)
+
+
 def test_what_was_received_of_a_session_is_counted() -> None:
     one = reflector()
     assert [reply(one, request(seq)).seq for seq in (0, 1, 4, 5)] == [0, 1, 2, 3]

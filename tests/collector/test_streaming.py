@@ -86,6 +86,13 @@ def test_nothing_is_streamed_to_whoever_cannot_prove_the_address() -> None:
     assert centre.sent(1.0) == []
 
 
+def test_a_revoked_agent_is_streamed_nothing() -> None:
+    centre = Centre()
+    centre.streams = Streams(Keys(SECRET, {"pc-1"}.__contains__), StreamLimits())
+    assert centre.hear(question(Kind.HELLO, asked())) is Refused.REVOKED
+    assert isinstance(centre.hear(question(Kind.HELLO, asked("pc-2"))), Answer)
+
+
 def test_a_proof_is_good_for_a_few_seconds_only() -> None:
     centre = Centre()
     ask = asked()
