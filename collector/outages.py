@@ -30,7 +30,7 @@ _LIVE_S: Final = 30.0
 _RECONNECTS_S: Final = 45.0
 """So long before it is heard again the way may have been open, and the agent waiting for its next try to connect."""
 _LAST_MAX_COUNT: Final = 10_000
-_LISTEN_MIN_S: Final = 20.0
+_LISTEN_MIN_S: Final = 10.0
 _LISTEN_MAX_S: Final = 1800.0
 _REMEMBERED_S: Final = 86400.0
 """How long a silence bears witness for its neighbours, and is shown after it is over."""
@@ -38,6 +38,7 @@ _LAST_WORDS_S: Final = 900.0
 """So old a word about the battery may be when a room falls silent, and still tell how it lived then."""
 _STEP_S: Final = 20.0
 _DEVICES_MAX_COUNT: Final = 100
+_TIMES_MAX_COUNT: Final = 1000
 _MOMENTS_MAX_COUNT: Final = 500
 """At so many moments of a silence the way is looked at; what follows in a longer one tells nothing new."""
 
@@ -79,7 +80,8 @@ class _Gap:
         """What the link probe found at the moment that is being told."""
         self.devices: dict[str, bool] = {}
         self.boot_told_s = float("-inf")
-        self.moments_s: list[float] = []
+        self.times_s: list[float] = []
+        """When anything was measured, in order."""
         self.devices_before_s: Mapping[str, float] = {}
         """Since when the devices ran, as they said before."""
         self.last: list[_Kept] = []
@@ -374,10 +376,12 @@ def _meanwhile(gap: _Gap, reading: Reading, measured_s: float, profile: Profile)
     if measured_s - gap.moment_s >= _STEP_S:
         gap.moment_s = measured_s
         gap.times_count += 1
-        if len(gap.moments_s) < _MOMENTS_MAX_COUNT:
-            gap.moments_s.append(measured_s)
         _look_at_way(gap, gap.measured_s, profile)
-    gap.measured_s = max(gap.measured_s, measured_s)
+    if measured_s > gap.measured_s:
+        gap.measured_s = measured_s
+        gap.times_s.append(measured_s)
+        if len(gap.times_s) > _TIMES_MAX_COUNT:
+            del gap.times_s[-2::-2]  # every other one: a long silence is known more coarsely
     gap.state.fold(reading, measured_s, measured_s)
     if reading.probe == "link" and (code := reading.values.get("failed_rung_code")) in _RUNGS:
         gap.rung = _RUNGS[int(code)]
@@ -416,7 +420,7 @@ def _first_broken(evidence: Evidence) -> str | None:
 def _look_at_start(gap: _Gap) -> None:
     """For how long the room had gone on measuring when its PC or its agent started anew, and then had not."""
     start_s, since_s = gap.silence.start_s, gap.silence.since_s
-    before_s = [at_s for at_s in gap.moments_s if start_s is not None and since_s < at_s < start_s]
+    before_s = [at_s for at_s in gap.times_s if start_s is not None and since_s < at_s < start_s]
     if start_s is not None and before_s:
         gap.change(ran_on_s=max(before_s) - since_s, dark_s=start_s - max(before_s))
 

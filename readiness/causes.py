@@ -5,6 +5,8 @@ run again, confirm or replace it. Pure: the witnesses are gathered elsewhere (`c
 """
 
 import enum
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -170,9 +172,16 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed_rung(self) -> str:
-        """The rung that failed at most of the moments at which anything was measured; empty when none did."""
-        code = max(self.rungs, key=lambda one: self.rungs[one], default="")
-        return code if self.rungs.get(code, 0) * 2 > sum(self.rungs.values()) else ""
+        """The rung that failed at most of the moments at which anything was measured, those of one cause taken
+        together; empty when none did.
+        """
+        by_cause: Counter[Cause | None] = Counter()
+        for code, count in self.rungs.items():
+            by_cause[_RUNGS.get(code)] += count
+        cause, count = max(by_cause.items(), key=lambda one: one[1], default=(None, 0))
+        if cause is None or count * 2 <= by_cause.total():
+            return ""
+        return max((code for code in self.rungs if _RUNGS.get(code) is cause), key=lambda code: self.rungs[code])
 
 
 def is_new_start(start_s: float, before_s: float | None, since_s: float) -> bool:
@@ -257,9 +266,9 @@ def _by(silence: Silence, cause: Cause, *evidence: Witness, rung: str = "") -> E
 def _ours(silence: Silence) -> Explanation | None:
     """Row 14: the room ran on with its way to the Internet open, and it was we who could not see, or many at once."""
     ran_on = silence.until_s is not None and silence.is_new_boot is False and not silence.goodbye
-    if not ran_on or silence.failed_rung or (silence.slept_s or 0.0) > _CLOSE_S:
+    if not ran_on or silence.failed_rung or silence.is_new_agent:
         return None
-    if silence.is_new_agent:
+    if _slept_long(silence) or (silence.slept_s or 0.0) > _CLOSE_S:
         return None
     if silence.blind_until_s is not None and (silence.until_s or 0.0) - silence.blind_until_s <= _BACK_S:
         return _by(silence, Cause.COLLECTOR, Witness.WE_WERE_BLIND, Witness.PC_RAN_ON)
@@ -362,10 +371,7 @@ def _new_start(silence: Silence) -> Explanation | None:
 
 def _slept(silence: Silence) -> Explanation | None:
     """Row 1 without a goodbye: the PC ran on, and slept for most of the silence."""
-    lasted_s = silence.lasted_s
-    if silence.is_new_boot is not False or lasted_s is None or silence.slept_s is None:
-        return None
-    if silence.slept_s < _SLEPT_SHARE * lasted_s:
+    if silence.is_new_boot is not False or not _slept_long(silence):
         return None
     return _by(silence, Cause.PC_ASLEEP, Witness.PC_RAN_ON, Witness.PC_SLEPT)
 
@@ -404,6 +410,10 @@ _ROWS: Final[tuple[Row, ...]] = (
     _refused,
     _rung,
 )
+
+
+def _slept_long(silence: Silence) -> bool:
+    return silence.slept_s is not None and silence.slept_s >= _SLEPT_SHARE * (silence.lasted_s or math.inf)
 
 
 def _is_measured(silence: Silence) -> bool:

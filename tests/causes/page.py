@@ -31,6 +31,10 @@ have one fault at a time and witnesses that do not lie: real ones will do worse.
 """
 
 
+REAL: Final = "## With real programs"
+_AFTER_REAL: Final = "## Causes"
+
+
 class Answers:
     """What was answered, script by script."""
 
@@ -76,8 +80,8 @@ class Answers:
         )
 
 
-def page(full: Answers, less: Answers) -> str:
-    """The whole page."""
+def page(full: Answers, less: Answers, real: str) -> str:
+    """The whole page; `real` is its section about real programs, which another test writes."""
     return "\n".join((
         HEAD,
         "## With all witnesses",
@@ -93,7 +97,8 @@ def page(full: Answers, less: Answers) -> str:
         "",
         *_matrix(less),
         "",
-        "## Causes",
+        *([real] if real else []),
+        _AFTER_REAL,
         "",
         "| code | cause | |",
         "|---:|---|---|",
@@ -126,3 +131,15 @@ def _matrix(answers: Answers) -> list[str]:
 def _tally(counted: Counter[tuple[str, Cause | None]], script: Script) -> str:
     mine = Counter({cause: count for (name, cause), count in counted.items() if name == script.name})
     return ", ".join(f"{count} {cause or 'not noticed'}" for cause, count in mine.most_common())
+
+
+def real_section(text: str) -> str:
+    """The section about real programs in a page, empty where it has none."""
+    start, end = text.find(REAL), text.find(_AFTER_REAL)
+    return text[start:end] if 0 <= start < end else ""
+
+
+def with_real_section(text: str, real: str) -> str:
+    """The page with this section in the place of the one before."""
+    before, _, after = text.replace(real_section(text), "").partition(_AFTER_REAL)
+    return f"{before}{real}\n{_AFTER_REAL}{after}"

@@ -47,6 +47,10 @@ OPEN = replace(RAN_ON, measured_count=20, rungs={"": 18})
             Cause.UNKNOWN, id="the way was open, and the PC slept",
         ),
         pytest.param(replace(RAN_ON, blind_until_s=BACK_S - 60.0), Cause.COLLECTOR, id="back with our sight"),
+        pytest.param(
+            replace(RAN_ON, until_s=SINCE_S + 80.0, blind_until_s=SINCE_S + 10.0, slept_s=70.0),
+            Cause.PC_ASLEEP, id="we were blind when it went to sleep for a minute",
+        ),
         pytest.param(replace(RAN_ON, blind_until_s=SINCE_S + 120.0), Cause.UNKNOWN, id="long after we saw again"),
         pytest.param(
             replace(RAN_ON, blind_until_s=BACK_S - 60.0, agent_start_s=BACK_S - 30.0),
@@ -74,6 +78,12 @@ def test_a_broker_that_refused_the_agent_is_the_cause_where_the_way_held() -> No
     found = explain(replace(OPEN, was_refused=True))
     assert (found.cause, found.certainty) == (Cause.CREDENTIALS, Certainty.CONFIRMED)
     assert explain(replace(OPEN, was_refused=True, rungs={"ISP_DOWN": 3})).cause is Cause.ISP
+
+
+def test_rungs_of_one_cause_speak_together() -> None:
+    found = explain(replace(OPEN, rungs={"ISP_DOWN": 2, "NO_INTERNET": 2, "": 1}))
+    assert (found.cause, found.rung) == (Cause.ISP, "ISP_DOWN")
+    assert explain(replace(OPEN, rungs={"ISP_DOWN": 2, "DNS_FAILS": 2})).cause is Cause.UNKNOWN
 
 
 def test_while_it_lasts_an_answer_is_no_more_than_likely() -> None:

@@ -1,6 +1,6 @@
 /* Preloaded into a program: its wall clock and its time since boot are as a dial in shared memory says.
- * CLOCK_MONOTONIC is left alone, and so all waiting is. Python's time.time(), OpenSSL's time() and every library between
- * them ask here.
+ * CLOCK_MONOTONIC stands still only while the PC sleeps, and else is left alone, and so all waiting is. Python's
+ * time.time(), OpenSSL's time() and every library between them ask here.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -21,6 +21,7 @@ struct dial {
     int64_t boot_ahead_ns;
     int64_t slew_ppm;
     int64_t slew_since_ns; /* by CLOCK_MONOTONIC */
+    int64_t slept_ns;
 };
 
 static const volatile struct dial *dial;
@@ -54,6 +55,8 @@ int clock_gettime(clockid_t clock, struct timespec *at)
             + (read_ns(CLOCK_MONOTONIC) - dial->slew_since_ns) / 1000000 * dial->slew_ppm;
     else if (clock == CLOCK_BOOTTIME)
         ahead_ns = dial->boot_ahead_ns;
+    else if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE)
+        ahead_ns = -dial->slept_ns;
     int64_t total_ns = at->tv_sec * SECOND_NS + at->tv_nsec + ahead_ns;
     at->tv_sec = total_ns / SECOND_NS;
     at->tv_nsec = total_ns % SECOND_NS;

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.debian import require
 
-_DIAL: Final = struct.Struct("=qqqq")
+_DIAL: Final = struct.Struct("=qqqqq")
 _SOURCE: Final = Path(__file__).with_suffix(".c")
 _SECOND_NS: Final = 1_000_000_000
 _BOOT_TOOK_S: Final = 20.0
@@ -35,7 +35,7 @@ class Dial:
             "SANSANG_BOOT_ID": str(self._boot_id),
         }
         self.boot = ""
-        self.wall_ahead_s = self._boot_ahead_s = 0.0
+        self.wall_ahead_s = self._boot_ahead_s = self._slept_s = 0.0
         self.begin_boot()
 
     def begin_boot(self) -> None:
@@ -59,13 +59,25 @@ class Dial:
         self._turn()
         return time.clock_gettime(time.CLOCK_BOOTTIME) + self._boot_ahead_s
 
+    def leave_boot(self) -> None:
+        """The machine itself tells since when the PC runs, and what its boot is called."""
+        self._boot_ahead_s = 0.0
+        self.environment.pop("SANSANG_BOOT_ID", None)
+        self._turn()
+
+    def slept(self, lasts_s: float) -> None:
+        """The PC, whose programs stood still meanwhile, slept: its monotonic clock did not go on."""
+        self._slept_s += lasts_s
+        self._turn()
+
     def slew(self, ppm: int) -> None:
         """From now on the wall clock runs so much too fast, as a time service makes it."""
         self._turn(ppm)
 
     def _turn(self, slew_ppm: int = 0) -> None:
         wall_ns, boot_ns = round(self.wall_ahead_s * _SECOND_NS), round(self._boot_ahead_s * _SECOND_NS)
-        _DIAL.pack_into(self._shared, 0, wall_ns, boot_ns, slew_ppm, time.monotonic_ns())
+        slept_ns = round(self._slept_s * _SECOND_NS)
+        _DIAL.pack_into(self._shared, 0, wall_ns, boot_ns, slew_ppm, time.monotonic_ns(), slept_ns)
 
     def true_s(self, boot: str, mono_s: float) -> float:
         """When it truly was, by this machine's clock, that the PC was so old in that boot."""
@@ -82,11 +94,16 @@ class MakeDial(Protocol):
     def __call__(self, name: str) -> Dial: ...
 
 
+def build_shim(folder: Path) -> Path:
+    """The library to preload. Needs Linux and a C compiler."""
+    shim = folder / "dial.so"
+    subprocess.run([require("cc"), "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", shim, _SOURCE], check=True)
+    return shim
+
+
 @pytest.fixture
 def make_dial(tmp_path: Path) -> Iterator[MakeDial]:
-    """Needs Linux and a C compiler."""
-    shim = tmp_path / "dial.so"
-    subprocess.run([require("cc"), "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", shim, _SOURCE], check=True)
+    shim = build_shim(tmp_path)
     made: list[Dial] = []
 
     def make(name: str) -> Dial:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import pytest
 
 from tests.support.debian import require
+from tests.support.network import Host
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Program, Programs
 
@@ -35,8 +36,8 @@ class StartNut(Protocol):
         ...
 
 
-def launch_nut(programs: Programs, folder: Path, dumps: Mapping[str, str]) -> Nut:
-    """Start one that ends with `programs`, for fixtures that outlive a test."""
+def launch_nut(programs: Programs, folder: Path, dumps: Mapping[str, str], *, host: Host | None = None) -> Nut:
+    """Start one that ends with `programs`, for fixtures that outlive a test; on this machine, or on another host."""
     driver = require("dummy-ups")
     port = free_port()
     inside = folder / f"nut-{port}"
@@ -51,13 +52,20 @@ def launch_nut(programs: Programs, folder: Path, dumps: Mapping[str, str]) -> Nu
     _write(inside / "upsd.users")
     paths = {"NUT_CONFPATH": str(inside), "NUT_STATEPATH": str(inside), "NUT_ALTPIDPATH": str(inside)}
     user = getpass.getuser() if os.geteuid() else "root"
+
+    def there(*words: str) -> list[str]:
+        return [*words] if host is None else host.inside(*words)
+
+    def is_ready() -> bool:
+        return all(_plays(port, name, dump) for name, dump in dumps.items())
+
     drivers = {
-        name: programs.start([driver, "-F", "-a", name, "-u", user], ready=lambda: True, environment=paths)
+        name: programs.start(there(driver, "-F", "-a", name, "-u", user), ready=lambda: True, environment=paths)
         for name in dumps
     }  # all at once, since each takes a second; upsd waits for them
     upsd = programs.start(
-        [require("upsd"), "-F", "-u", user],
-        ready=lambda: all(_plays(port, name, dump) for name, dump in dumps.items()),
+        there(require("upsd"), "-F", "-u", user),
+        ready=is_ready if host is None else lambda: host.do(is_ready),
         environment=paths,
     )
     return Nut(upsd, drivers, port)

@@ -11,9 +11,10 @@ import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import pytest
@@ -34,7 +35,8 @@ BROKER_PORT: Final = 8883
 COLLECTOR_NAME: Final = "giam-sat.example"
 LESSON_NAME: Final = "lop-hoc.example"
 ABSENT: Final = "khong-co.example"
-_SERVED: Final = (NATIONAL, INTERNATIONAL, COLLECTOR, LESSON, RESOLVER, OWN_RESOLVER, WRONG)
+WORLD: Final = ("203.0.113.2", NATIONAL, COLLECTOR, LESSON, RESOLVER, OWN_RESOLVER, WRONG)
+"""The world's addresses at home; the first is its router towards all that is abroad."""
 _POLL_S: Final = 0.05
 
 _numbers = itertools.count()
@@ -42,22 +44,28 @@ Serve = Callable[[socket.socket], None]
 
 
 class Way:
-    """The four hosts, the world's servers, and how they are to lie."""
+    """The four hosts, the world's servers, and how they are to lie. The PC asks `own_resolver` for names."""
 
-    def __init__(self, pc: Host, gateway: Host, provider: Host, world: Host, folder: Path) -> None:
+    def __init__(
+        self, pc: Host, gateway: Host, provider: Host, world: Host, folder: Path, *, own_resolver: str = OWN_RESOLVER
+    ) -> None:
         self.pc, self.gateway, self.provider, self.world = pc, gateway, provider, world
         self.names = {COLLECTOR_NAME: COLLECTOR, LESSON_NAME: LESSON}
         self.own_names: dict[str, str] = self.names
         """What the PC's own resolver knows; the empty name stands for all that it does not."""
         self._resolv = folder / "resolv.conf"
-        self._resolv.write_text(f"nameserver {OWN_RESOLVER}\noptions timeout:1 attempts:1\n", encoding="ascii")
+        self._resolv.write_text(f"nameserver {own_resolver}\noptions timeout:1 attempts:1\n", encoding="ascii")
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
 
-    def on_pc(self, *words: str | Path) -> list[str]:
-        """The words of a command that runs on the PC, with the provider's resolver as its own."""
-        script = f'mount --bind {self._resolv} /etc/resolv.conf && exec "$@"'
+    def on_pc(self, *words: str | Path, mounts: Mapping[Path, str] = MappingProxyType({})) -> list[str]:
+        """The words of a command that runs on the PC, with the provider's resolver as its own, and with other files
+        and folders in the places of the system's.
+        """
+        wanted = {self._resolv: "/etc/resolv.conf", **mounts}
+        steps = [f"mount --bind {own} {place}" for own, place in wanted.items()]
+        script = " && ".join([*steps, 'exec "$@"'])
         return self.pc.inside("sh", "-c", script, "sh", *map(str, words))
 
     def listen(self, host: Host, address: str, port: int, serve: Serve) -> None:
@@ -77,7 +85,7 @@ class Way:
                 except OSError:
                     return  # whoever asked went, as somebody does who was cut off
 
-        self._run(sock, accept)
+        self.serve(sock, accept)
 
     def resolve(self, address: str, names: Callable[[], dict[str, str]]) -> None:
         """Answer questions for names at an address of the world."""
@@ -93,9 +101,9 @@ class Way:
             query, source = sock.recvfrom(4096)
             sock.sendto(answer_to(query, names()), source)
 
-        self._run(sock, answer)
+        self.serve(sock, answer)
 
-    def _run(self, sock: socket.socket, work: Callable[[], None]) -> None:
+    def serve(self, sock: socket.socket, work: Callable[[], None]) -> None:
         def serve() -> None:
             while not self._over.is_set():
                 if select.select([sock], [], [], _POLL_S)[0]:
@@ -237,7 +245,10 @@ def open_way(folder: Path) -> Iterator[Way]:
         pc.ip(f"route add default via {GATEWAY}")
         gateway.ip(f"route add default via {PROVIDER}")
         provider.ip("route add 192.168.7.0/24 via 100.64.7.2", "route add 198.51.100.0/24 via 203.0.113.2")
-        world.ip("route add default via 203.0.113.1", *(f"address add {one}/32 dev core" for one in _SERVED))
+        world.ip(
+            "route add default via 203.0.113.1",
+            *(f"address add {one}/32 dev core" for one in (*WORLD[1:], INTERNATIONAL)),
+        )
         way.resolve(RESOLVER, lambda: way.names)
         way.resolve(OWN_RESOLVER, lambda: way.own_names)
         yield way
