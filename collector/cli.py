@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -32,14 +33,15 @@ from collector.ledger import Cause, Ledger, make_ledger
 from collector.plans import remarks
 from collector.reflector import ReflectorError, ReflectorService, load_secret, secret_path
 from collector.registry import Registry, RegistryError, RegistryView, Room
-from collector.relay import MailFailed, send_test_mail
+from collector.relay import MailFailed, is_address, no_address, send_test_mail
 from collector.replay import BadLine, Happening, Played, read_lines, replay
+from collector.rooms_file import ContactRow
 from collector.settings import CollectorSettings, load_settings
 from collector.watch import DEFAULT_PROFILE
 from collector.web.server import WebServerError
 from contract import names, service_manager
 from contract.catalogue import LANGUAGES, Language, say
-from contract.settings import Problem, SettingsError
+from contract.settings import Phrase, Problem, SettingsError
 from contract.stamp import derive_key
 from readiness import telling
 from readiness.verdict import Verdict
@@ -48,6 +50,9 @@ log = logging.getLogger(__name__)
 
 EXIT_SETTINGS: Final = 78
 """EX_CONFIG of sysexits.h: starting again will not help until somebody edits the file."""
+EXIT_WRONG: Final = 2
+"""As argparse ends: something on the command line cannot be meant, and nothing was done."""
+_HOST: Final = re.compile(r"[A-Za-z0-9_*]([A-Za-z0-9_.:-]*[A-Za-z0-9.:])?|::[0-9a-fA-F:.]*")
 DEFAULT_CONFIG: Final = Path("/etc/sansang/collector.toml")
 
 
@@ -55,14 +60,16 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit code."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    language = _language(arguments)
     try:
         return int(arguments.command(arguments))
     except SettingsError as error:
-        print(error.text(language), file=sys.stderr)
+        print(error.text(_language(arguments)), file=sys.stderr)
         return EXIT_SETTINGS
-    except (RegistryError, AuthorityError) as error:
-        print(error.text(language), file=sys.stderr)
+    except (RegistryError, _WrongWordError) as error:
+        print(error.text(_language(arguments)), file=sys.stderr)
+        return EXIT_WRONG
+    except AuthorityError as error:
+        print(error.text(_language(arguments)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -71,8 +78,31 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     except (OSError, sqlite3.Error, DatabaseRefused) as error:  # a folder or a database that cannot be used
         log.debug("where it happened", exc_info=True)
-        print(say("operator.cannot_start", language, reason=error), file=sys.stderr)
+        code = "operator.cannot_start" if arguments.command in (run, run_reflector) else "operator.failed"
+        print(say(code, _language(arguments), reason=error), file=sys.stderr)
         return 1
+
+
+class _WrongWordError(Exception):
+    """What stands on the command line cannot be meant: at which word, and why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.sentence("en"))
+        self._problem = problem
+
+    def text(self, language: Language) -> str:
+        """The sentence in one language."""
+        return self._problem.sentence(language)
+
+
+def _demand_writable(where: str, path: Path) -> None:
+    """Before anything is made that would be lost without its file."""
+    if path.is_dir():
+        raise _WrongWordError(Problem(where, "operator.is_folder", {"path": path}))
+    if not path.parent.is_dir():
+        raise _WrongWordError(Problem(where, "settings.no_folder", {"path": path.parent}))
+    if not os.access(path.parent, os.W_OK):
+        raise _WrongWordError(Problem(where, "operator.not_writable", {"path": path.parent}))
 
 
 class _Commands:
@@ -123,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument("--to", dest="end", type=_moment, help="RFC 3339 time with an offset (now)")
     ledger.add_argument("--json", action="store_true", help="print JSON")
     aside = commands.add("quarantine", show_quarantine, "Show the messages that were put aside.")
-    aside.add_argument("--limit", type=int, default=20)
+    aside.add_argument("--limit", type=_count, default=20)
     _add_registry(commands)
     return parser
 
@@ -158,27 +188,30 @@ def _add_registry(commands: _Commands) -> None:
     equipped.add_argument("--name", action="append", default=[], help="a name or address under which agents reach it")
 
 
-def _language(arguments: argparse.Namespace, settings: CollectorSettings | None = None) -> Language:
-    asked: Language | None = arguments.lang
+def _settings(arguments: argparse.Namespace) -> CollectorSettings:
+    """The settings, whose language all that follows is told in unless another was asked for."""
+    settings = load_settings(arguments.config)
+    arguments.lang = arguments.lang or settings.language
+    return settings
+
+
+def _language(arguments: argparse.Namespace) -> Language:
     fallback: Language = "en" if os.environ.get("LANG", "").startswith("en") else "vi"
-    return asked or (settings.language if settings else fallback)
+    asked: Language | None = arguments.lang
+    return asked or fallback
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The service; 75 asks the service manager for a fresh start."""
-    settings = load_settings(arguments.config)
-    try:
-        collector = Collector(settings)
-    except SettingsError as error:
-        print(error.text(_language(arguments, settings)), file=sys.stderr)
-        return EXIT_SETTINGS
+    settings = _settings(arguments)
+    collector = Collector(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: collector.request_stop())
     try:
         collector.start()
     except (BrokerError, WebServerError, ReflectorError) as error:
-        reason = error.text(_language(arguments, settings)) if isinstance(error, BrokerError) else str(error)
-        print(say("operator.cannot_start", _language(arguments, settings), reason=reason), file=sys.stderr)
+        reason = error.text(_language(arguments)) if isinstance(error, BrokerError) else str(error)
+        print(say("operator.cannot_start", _language(arguments), reason=reason), file=sys.stderr)
         collector.stop()
         return 1
     is_well = collector.wait()
@@ -188,15 +221,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_reflector(arguments: argparse.Namespace) -> int:
     """The reflector alone: it needs its secret; where there is a registry, agents revoked there get no answer."""
-    settings = load_settings(arguments.config)
+    settings = _settings(arguments)
+    if arguments.key_of is not None and not names.is_id(arguments.key_of):
+        facts = {"expected": Phrase(names.ID_RULE, {}), "got": repr(arguments.key_of)}
+        raise _WrongWordError(Problem("--key-of", "settings.expected", facts))
     secret = load_secret(secret_path(settings.reflector, settings.folder))
     if arguments.key_of is not None:
-        if not names.is_id(arguments.key_of):
-            language = _language(arguments)
-            rule = say(names.ID_RULE, language)
-            said = say("settings.expected", language, expected=rule, got=repr(arguments.key_of))
-            print(f"--key-of: {said}", file=sys.stderr)
-            return 2
         print(derive_key(secret, arguments.key_of).hex())
         return 0
     stopping = threading.Event()
@@ -213,7 +243,7 @@ def run_reflector(arguments: argparse.Namespace) -> int:
     try:
         service.start()
     except ReflectorError as error:
-        print(say("operator.cannot_start", _language(arguments, settings), reason=error), file=sys.stderr)
+        print(say("operator.cannot_start", _language(arguments), reason=error), file=sys.stderr)
         return 1
     service_manager.notify("READY=1")
     with _registry(settings) if view is not None else contextlib.nullcontext() as registry:
@@ -229,8 +259,8 @@ def run_reflector(arguments: argparse.Namespace) -> int:
 
 def check_config(arguments: argparse.Namespace) -> int:
     """All problems of all files at once."""
-    settings = load_settings(arguments.config)
-    language = _language(arguments, settings)
+    settings = _settings(arguments)
+    language = _language(arguments)
     refused: Exception | None = None
     rooms: Iterable[Room] | None = None
     try:
@@ -264,14 +294,14 @@ def _registry(settings: CollectorSettings) -> Iterator[Registry]:
 
 def import_rooms(arguments: argparse.Namespace) -> int:
     """Every bad line with its number and reason, or all rooms."""
-    settings = load_settings(arguments.config)
-    language = _language(arguments, settings)
+    settings = _settings(arguments)
+    language = _language(arguments)
     with _registry(settings) as registry:
         report = registry.import_rooms(arguments.file, time.time(), profiles=load_profiles(settings.profiles))
     if report.bad:
         print("\n".join(line.sentence(language) for line in report.bad), file=sys.stderr)
         print(say("operator.import_refused", language, file=arguments.file, count=len(report.bad)), file=sys.stderr)
-        return 1
+        return EXIT_WRONG
     counts = {"added": len(report.added), "updated": len(report.updated), "unchanged": len(report.unchanged)}
     print(say("operator.imported", language, **counts))
     return 0
@@ -279,7 +309,7 @@ def import_rooms(arguments: argparse.Namespace) -> int:
 
 def list_rooms(arguments: argparse.Namespace) -> int:
     """A line a room: id, name, place, agents."""
-    with _registry(load_settings(arguments.config)) as registry:
+    with _registry(_settings(arguments)) as registry:
         view = registry.view()
     for name, room in sorted(view.rooms.items()):
         agents = ",".join(view.agents_in(name)) or "-"
@@ -289,7 +319,14 @@ def list_rooms(arguments: argparse.Namespace) -> int:
 
 def add_room(arguments: argparse.Namespace) -> int:
     """One room by hand, with its contact if given."""
-    settings = load_settings(arguments.config)
+    settings = _settings(arguments)
+    contact = None
+    if arguments.contact_mail:
+        name = arguments.contact_name or arguments.contact_mail
+        contact = ContactRow(name, arguments.contact_mail, settings.language)
+    elif arguments.contact_name:
+        facts = {"what": "--contact-name", "needed": "--contact-mail"}
+        raise _WrongWordError(Problem("", "settings.needs", facts))
     with _registry(settings) as registry:
         registry.add_room(
             arguments.room,
@@ -298,25 +335,20 @@ def add_room(arguments: argparse.Namespace) -> int:
             school=arguments.school,
             district=arguments.district,
             profile=arguments.profile,
+            profiles=load_profiles(settings.profiles),
+            contact=contact,
+            now_s=time.time(),
         )
-        if arguments.contact_mail:
-            language: Language = settings.language
-            registry.set_contact(
-                arguments.room,
-                time.time(),
-                name=arguments.contact_name,
-                address=arguments.contact_mail,
-                language=language,
-            )
-    print(say("operator.room_added", _language(arguments, settings), room=arguments.room))
+    print(say("operator.room_added", _language(arguments), room=arguments.room))
     return 0
 
 
 def add_agent(arguments: argparse.Namespace) -> int:
     """Credential and small file; again for the same agent ends the credential before."""
-    settings = load_settings(arguments.config)
+    settings = _settings(arguments)
     reach = BrokerAddress(host=settings.agents.host, port=settings.agents_port, tls=settings.agents_tls)
     path = arguments.file or Path(f"{arguments.agent}.toml")
+    _demand_writable("--file", path)
     with _registry(settings) as registry:
         enrolled = enrol(
             registry,
@@ -328,13 +360,13 @@ def add_agent(arguments: argparse.Namespace) -> int:
             language=settings.language,
         )
     enrolled.write(path)
-    print("\n".join(enrolled.sentences(path, _language(arguments, settings))))
+    print("\n".join(enrolled.sentences(path, _language(arguments))))
     return 0
 
 
 def list_agents(arguments: argparse.Namespace) -> int:
     """A line an agent: id, room, state."""
-    with _registry(load_settings(arguments.config)) as registry:
+    with _registry(_settings(arguments)) as registry:
         for agent in registry.agents():
             print(f"{agent.agent}\t{agent.room or '-'}\t{'revoked' if agent.revoked_s else 'active'}")
     return 0
@@ -342,39 +374,46 @@ def list_agents(arguments: argparse.Namespace) -> int:
 
 def move_agent(arguments: argparse.Namespace) -> int:
     """From now on; what was measured before stays with the room before."""
-    settings = load_settings(arguments.config)
+    settings = _settings(arguments)
     with _registry(settings) as registry:
         before = registry.move_agent(arguments.agent, arguments.room, time.time())
     facts = {"agent": arguments.agent, "before": before, "room": arguments.room}
-    print(say("operator.agent_moved", _language(arguments, settings), **facts))
+    print(say("operator.agent_moved", _language(arguments), **facts))
     return 0
 
 
 def revoke_agent(arguments: argparse.Namespace) -> int:
     """Its token and its certificate end."""
-    settings = load_settings(arguments.config)
+    settings = _settings(arguments)
     with _registry(settings) as registry:
         crl = dismiss(registry, Authority(settings.folder / "authority", time.time()), arguments.agent, time.time())
-    print(say("operator.agent_revoked", _language(arguments, settings), agent=arguments.agent, crl=crl))
+    print(say("operator.agent_revoked", _language(arguments), agent=arguments.agent, crl=crl))
     return 0
 
 
 def equip(arguments: argparse.Namespace) -> int:
     """Certificates for a broker of its own and for the collector as its client."""
-    settings = load_settings(arguments.config)
+    settings = _settings(arguments)
     names = tuple(arguments.name) or (settings.agents.host,)
+    for name in names:
+        if not _HOST.fullmatch(name):
+            raise _WrongWordError(Problem("--name", "operator.no_host", {"got": repr(name)}))
+    if arguments.folder.exists() and not arguments.folder.is_dir():
+        raise _WrongWordError(Problem("folder", "settings.no_folder", {"path": arguments.folder}))
     equip_broker(Authority(settings.folder / "authority", time.time()), arguments.folder, names)
-    print(say("operator.broker_equipped", _language(arguments, settings), folder=arguments.folder))
+    print(say("operator.broker_equipped", _language(arguments), folder=arguments.folder))
     return 0
 
 
 def test_mail(arguments: argparse.Namespace) -> int:
     """One mail now, with the relay's own words when it refuses."""
-    settings = load_settings(arguments.config)
-    language = _language(arguments, settings)
+    settings = _settings(arguments)
+    language = _language(arguments)
     if settings.mail.mode == "none":
         print(say("operator.mail_none", language), file=sys.stderr)
         return 1
+    if not is_address(arguments.to):
+        raise _WrongWordError(no_address("to", arguments.to))
     try:
         send_test_mail(settings.mail, arguments.to, language, time.time())
     except MailFailed as error:
@@ -386,14 +425,14 @@ def test_mail(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """What the running program says of itself; exit 1 when it is not ready or not there."""
-    settings = load_settings(arguments.config)
+    settings = _settings(arguments)
     url = f"http://{settings.web.host}:{settings.web.port}"
     try:
         with urllib.request.urlopen(f"{url}/rooms.json", timeout=5) as answer:  # noqa: S310 - our own pages
             document = msgspec.json.decode(answer.read())
     except (OSError, msgspec.DecodeError) as error:
         facts = {"url": url, "reason": error}
-        print(say("operator.not_running", _language(arguments, settings), **facts), file=sys.stderr)
+        print(say("operator.not_running", _language(arguments), **facts), file=sys.stderr)
         return 1
     for room in document["rooms"]:
         print(f"{room['room']}\t{room['level']}\t{room['name']}")
@@ -407,8 +446,9 @@ def status(arguments: argparse.Namespace) -> int:
 
 def make_backup(arguments: argparse.Namespace) -> int:
     """Consistent while the program runs."""
-    settings = load_settings(arguments.config)
-    language = _language(arguments, settings)
+    settings = _settings(arguments)
+    language = _language(arguments)
+    _demand_writable("file", arguments.file)
     try:
         back_up(settings.folder, arguments.file, secret=secret_path(settings.reflector, settings.folder))
     except BackupError as error:
@@ -421,8 +461,8 @@ def make_backup(arguments: argparse.Namespace) -> int:
 
 def restore_backup(arguments: argparse.Namespace) -> int:
     """Into an empty data folder; the agents refill what is newer."""
-    settings = load_settings(arguments.config)
-    language = _language(arguments, settings)
+    settings = _settings(arguments)
+    language = _language(arguments)
     try:
         restore(arguments.file, settings.folder)
     except BackupError as error:
@@ -430,6 +470,13 @@ def restore_backup(arguments: argparse.Namespace) -> int:
         return 1
     print(say("operator.restored", language, file=arguments.file, folder=settings.folder))
     return 0
+
+
+def _count(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _moment(text: str) -> float:
@@ -456,11 +503,13 @@ def _journal(settings: CollectorSettings) -> Iterator[JournalReader]:
 
 def show_ledger(arguments: argparse.Namespace) -> int:
     """Every account and every hole; exit 1 when something is missing without a cause."""
-    settings = load_settings(arguments.config)
-    language = _language(arguments, settings)
+    settings = _settings(arguments)
+    language = _language(arguments)
     now_s = time.time()
     end_s = now_s if arguments.end is None else arguments.end
     begin_s = end_s - 86400.0 if arguments.begin is None else arguments.begin
+    if begin_s >= end_s:
+        raise _WrongWordError(Problem("--from", "operator.no_span", {"begin": _stamp(begin_s), "end": _stamp(end_s)}))
     with _registry(settings) as registry:
         registry.room(arguments.room)
         standings = [one for agent in registry.agents() for one in agent.standings if one.room == arguments.room]
@@ -489,7 +538,7 @@ def _ledger_text(found: Ledger, language: Language) -> Iterator[str]:
 
 def show_quarantine(arguments: argparse.Namespace) -> int:
     """The newest first: when, who, why."""
-    settings = load_settings(arguments.config)
+    settings = _settings(arguments)
     with _journal(settings) as journal:
         for one in journal.quarantined(arguments.limit):
             print(f"{_stamp(one.arrived_s)}\t{one.agent or one.topic}\t{one.why}\t{len(one.body)} bytes")
@@ -498,12 +547,13 @@ def show_quarantine(arguments: argparse.Namespace) -> int:
 
 def replay_files(arguments: argparse.Namespace) -> int:
     """Verdicts, incidents and notices by the readings' own clock; exit 1 when a line was none."""
-    settings = load_settings(arguments.config)
-    language = _language(arguments, settings)
+    settings = _settings(arguments)
+    language = _language(arguments)
     profiles = load_profiles(settings.profiles)
     if arguments.profile not in profiles:
-        print(f"--profile {arguments.profile}: expected one of {', '.join(profiles)}", file=sys.stderr)
-        return 2
+        expected = Phrase("expect.one_of", {"choices": ", ".join(profiles)})
+        facts = {"expected": expected, "got": repr(arguments.profile)}
+        raise _WrongWordError(Problem("--profile", "settings.expected", facts))
     bad_count = 0
 
     def readings(name: str) -> Iterator[Played]:

@@ -33,7 +33,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from collector.database import metadata
-from collector.rooms_file import DEFAULT_LANGUAGE, BadLine, ContactRow, PlaceKind, is_address, read_rooms
+from collector.rooms_file import (
+    DEFAULT_LANGUAGE,
+    LONGEST_NAME_CHARS,
+    BadLine,
+    ContactRow,
+    PlaceKind,
+    is_address,
+    read_rooms,
+)
 from collector.spelling import tag_of, tidy
 from contract.catalogue import Language, say
 from contract.names import is_id, is_tag
@@ -296,21 +304,46 @@ class Registry:
         return ImportReport(added=tuple(added), updated=tuple(updated), unchanged=tuple(unchanged))
 
     def add_room(
-        self, room: str, *, name: str, province: str, school: str, district: str = "", profile: str = ""
+        self,
+        room: str,
+        *,
+        name: str,
+        province: str,
+        school: str,
+        district: str = "",
+        profile: str = "",
+        profiles: Collection[str] | None = None,
+        contact: ContactRow | None = None,
+        now_s: float = 0.0,
     ) -> None:
-        """Add one room by hand; RegistryError when the id is bad or taken."""
+        """Add one room by hand, with the person who answers for it from `now_s` on, or not at all.
+
+        RegistryError when the id is bad or taken, a name is missing or unfit, the profile is none of `profiles`, where
+        given, or the contact has no address.
+        """
         _demand_id(room)
+        for column, text in (("name", name), ("province", province), ("school", school)):
+            if not text.strip():
+                raise RegistryError("registry.empty", column=column)
         for text in (name, province, school, district):
+            if len(text) > LONGEST_NAME_CHARS:
+                raise RegistryError("registry.long", column=repr(text[:20]), longest=LONGEST_NAME_CHARS)
             if not text.isprintable():
                 raise RegistryError("registry.unprintable", text=repr(text))
         if not tag_of(province):
             raise RegistryError("registry.bad_province", province=province)
+        if profiles is not None and profile and profile not in profiles:
+            raise RegistryError("registry.bad_profile", profile=profile, choices=", ".join(sorted(profiles)))
+        if contact is not None and not is_address(contact.address):
+            raise RegistryError("registry.bad_mail", address=contact.address)
         levels: list[tuple[PlaceKind, str]] = [("province", province), ("district", district), ("school", school)]
         with self._change() as connection:
             if room in _load_rooms(connection, room):
                 raise RegistryError("registry.room_taken", room=room)
             place = _find_place(connection, [(kind, tidy(text)) for kind, text in levels if text.strip()])
             connection.execute(insert(_room).values(id=room, name=tidy(name), place=place, profile=profile))
+            if contact is not None:
+                _set_contact(connection, room, contact, now_s)
 
     def set_contact(
         self, room: str, now_s: float, *, name: str, address: str, language: Language = DEFAULT_LANGUAGE

@@ -19,7 +19,7 @@ _OPTIONAL: Final = ("district", "commune", "contact_name", "contact_mail", "lang
 _COLUMNS: Final = (
     "room", "name", "province", "district", "commune", "school", "contact_name", "contact_mail", "language", "profile",
 )  # fmt: skip
-_LONGEST_NAME_CHARS: Final = 200
+LONGEST_NAME_CHARS: Final = 200
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 
 
@@ -117,8 +117,8 @@ def _doubts_of_row(
     if cell["province"] and not tag_of(cell["province"]):
         doubts.append(("registry.bad_province", {"province": cell["province"]}))
     for name, value in cell.items():
-        if len(value) > _LONGEST_NAME_CHARS:
-            doubts.append(("registry.long", {"column": name, "longest": _LONGEST_NAME_CHARS}))
+        if len(value) > LONGEST_NAME_CHARS:
+            doubts.append(("registry.long", {"column": name, "longest": LONGEST_NAME_CHARS}))
         elif not value.isprintable():
             doubts.append(("registry.unprintable", {"text": repr(value)}))
     address = cell.get("contact_mail", "")

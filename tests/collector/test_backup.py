@@ -245,10 +245,10 @@ def test_the_commands_back_up_and_restore(folder: Path, tmp_path: Path, capsys: 
         f"Restored {file} into {tmp_path}/new. After the next start the agents send again what is missing."
     )
     assert main(["restore", str(file), "--config", str(tmp_path / "new.toml")]) == 1
-    assert main(["backup", str(tmp_path / "no" / "x.tar.gz"), "--config", str(tmp_path / "old.toml")]) == 1
+    assert main(["backup", str(tmp_path / "no" / "x.tar.gz"), "--config", str(tmp_path / "old.toml")]) == 2
     refused, failed = capsys.readouterr().err.splitlines()
     assert refused == f"{tmp_path}/new holds data; stop the program and move that folder away first."
-    assert failed.startswith(f"Cannot back up to {tmp_path}/no/x.tar.gz: [Errno 2] No such file or directory")
+    assert failed == f"file: there is no folder {tmp_path}/no"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

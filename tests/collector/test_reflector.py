@@ -1,7 +1,6 @@
 """The reflector as a service: its socket, its secret, alone on a host, and packets of an independent implementation."""
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
@@ -183,7 +182,11 @@ def test_a_plan_is_completed_for_its_agent(tmp_path: Path) -> None:
 def test_the_way_is_walked_to_the_servers_of_the_rooms_kind_of_lesson(tmp_path: Path) -> None:
     """And needs no secret for it; a plan that names its own, or none on purpose, stays as it is."""
     path = tmp_path / "default.toml"
-    walks = (("", ["zoom.us:443"]), ('lesson = ["meet.example.vn:443"]', ["meet.example.vn:443"]), ("lesson = []", []))
+    walks: tuple[tuple[str, list[str]], ...] = (
+        ("", ["zoom.us:443"]),
+        ('lesson = ["meet.example.vn:443"]', ["meet.example.vn:443"]),
+        ("lesson = []", []),
+    )
     for written, expected in walks:
         path.write_text(f'[[probe]]\nname = "link"\n{written}\n', encoding="utf-8")
         plan = read_plan_file(path, tuple(PROFILES))
@@ -263,9 +266,11 @@ def test_it_runs_alone_with_nothing_but_its_secret(tmp_path: Path, sock: socket.
 def test_a_name_that_can_have_no_key_is_refused(tmp_path: Path) -> None:
     settings = write_settings(tmp_path, 0)
     done = subprocess.run(
-        command("reflector", "--config", settings, "--key-of", "PC 1"), capture_output=True, text=True, check=False,
-        env={**os.environ, "LANG": "en"},
-    )  # fmt: skip
+        command("reflector", "--config", settings, "--key-of", "PC 1", "--lang", "en"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert "3 to 32 characters" in done.stderr
 
