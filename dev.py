@@ -40,6 +40,7 @@ TEST_PACKAGES = {
     "fping": ("fping", "a second opinion on round-trip times"),
     "iproute2": ("ip", "network namespaces to cut and slow down"),
     "nftables": ("nft", "packet loss"),
+    "miniupnpd": ("miniupnpd", "a router that tells of its line by UPnP"),
     "strace": ("strace", "records what reaches the disk"),
     "openssl": ("openssl", "a second opinion on our certificates"),
 }

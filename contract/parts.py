@@ -66,6 +66,7 @@ PARTS: Final = (
     Part("sip", 1, "The SIP stack"),
     Part("h323", 1, "The H.323 stack"),
     Part("network", 1, "The network port"),
+    Part("wan", 1, "The router's connection to the provider"),
     Part("lamp", 1, "The lamp"),
     Part("fan", 1, "The fans"),
     Part("temperature", 1, "The temperature, as the device judges it"),

@@ -59,8 +59,8 @@ _ROLES: Final = {
     "lamp": "projector",
 }
 """Roles that parts play for a lesson; any other part plays that of its device."""
-_UNJUDGED: Final = frozenset({"storage", "cover"})
-"""No lesson fails for want of a recording."""
+_UNJUDGED: Final = frozenset({"storage", "cover", "wan"})
+"""No lesson fails for want of a recording; and whether the way out is cut is judged where all of it is."""
 _STACKS: Final = frozenset({"sip", "h323"})
 _REGISTRATIONS: Final = {"sip_registration": "sip", "h323_registration": "h323"}
 _SUM: Final = f"system{STATUS}"

@@ -9,6 +9,7 @@ come first, since they are the lesson's; the walk speaks where they say nothing,
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from contract.parts import STATUS, State
 from contract.rung import Rung
 from readiness.codes import Code
 from readiness.evidence import Evidence, Fate, Life, any_of, finding
@@ -51,6 +52,8 @@ _TARGETS: Final = {
     Rung.LESSON: "lesson",
 }
 """Where it is looked for."""
+_ROUTERS: Final = ("router", "gateway")
+_WAN: Final = f"wan{STATUS}"
 _SPOILS: Final = frozenset({Rung.PORTAL, Rung.DNS_LIES, Rung.MTU})
 """What only a walk can see: something answers, and it is the wrong thing."""
 
@@ -60,7 +63,7 @@ def climb(evidence: Evidence) -> Iterator[Finding]:
     passes = any_of(evidence.of_role(*_WITNESSES), Fate.ALIVE, Fate.REFUSES)
     walked = _walked(evidence)
     if not passes:
-        cut = _inside(evidence) or _outside(evidence) or _cut_by(evidence, walked)
+        cut = _inside(evidence) or _by_router(evidence) or _outside(evidence) or _cut_by(evidence, walked)
         if cut is not None:
             yield cut
             return
@@ -141,6 +144,16 @@ def _lan_lives(evidence: Evidence) -> bool:
     """Whether anything in the school's own network answers."""
     neighbours = [life for life in evidence.lives.values() if life.role not in (*_WITNESSES, "gateway", "dns", "pc")]
     return any(life.over_network and life.fate in (Fate.ALIVE, Fate.REFUSES) for life in neighbours)
+
+
+def _by_router(evidence: Evidence) -> Finding | None:
+    """The word of the school's own router that its connection to the provider is down, when nothing outside answers."""
+    for sight, windows in evidence.of_probe("device"):
+        if sight.role in _ROUTERS:
+            since_s = evidence.has_stood_since(sight, windows, _WAN, State.FAILED)
+            if since_s is not None:
+                return finding(Code.ISP_DOWN, Level.UNFIT, sight.target, since_s, value=_WAN)
+    return None
 
 
 def _outside(evidence: Evidence) -> Finding | None:

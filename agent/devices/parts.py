@@ -50,6 +50,11 @@ FIGURES: Final = (
     Figure("if_speed_bps", "Its speed; absent where the device does not know.", low=1.0, high=1e13),
     Figure("if_received_bytes_total", "Bytes that it received."),
     Figure("if_sent_bytes_total", "Bytes that it sent."),
+    Figure("wan_uptime_s", "How long a router's connection to the provider has stood.", high=20 * _YEAR_S),
+    Figure("wan_down_bps", "Bitrate of a router's way out to the school, as its line was set up.", high=1e12),
+    Figure("wan_up_bps", "Bitrate of a router's way out from the school.", high=1e12),
+    Figure("wan_received_bytes_total", "Bytes that a router received by its way out; often only 32 bits."),
+    Figure("wan_sent_bytes_total", "Bytes that a router sent by its way out; often only 32 bits."),
 )
 _RANGES: Final = {figure.name: figure for figure in FIGURES}
 

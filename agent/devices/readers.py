@@ -71,7 +71,11 @@ async def way_out(device: Device) -> Told:
     if device.snmp is None:
         return Told()
     index = _way_out_of(await device.snmp.rows([TYPE, STATUS, *NAMES], ROWS_MAX_COUNT))
-    return await _interfaces(device, [] if index is None else [index])
+    told = await _interfaces(device, [] if index is None else [index])
+    # Beside the names that all interfaces bear: what everybody sent and received, not what passed all ports together.
+    counted = {f"wan_{way}_bytes_total": told.figures.get(f"if_{way}_bytes_total") for way in ("received", "sent")}
+    known = {name: count for name, count in counted.items() if count is not None}
+    return Told(figures={**told.figures, **known})
 
 
 def _way_out_of(rows: Mapping[str, Answers]) -> str | None:

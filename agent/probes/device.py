@@ -40,7 +40,8 @@ Fingerprint = Annotated[
 
 class Device(SnmpLogin, frozen=True, kw_only=True):
     """Asks a device what it is and how it is, and sets nothing (SNMPv2-MIB, IF-MIB, HOST-RESOURCES-MIB, makers' MIBs,
-    PJLink, ONVIF, RTSP of RFC 2326, SIP of RFC 3261, H.323, and what makers' codecs and audio processors speak).
+    PJLink, ONVIF, RTSP of RFC 2326, SIP of RFC 3261, H.323, UPnP Internet Gateway Device, and what makers' codecs and
+    audio processors speak).
 
     Without `kind` it is recognised anew each time: by SNMP, else by what it speaks. `kind` names what it surely is and
     saves that; `by` limits how it is asked: `snmp`, `ping` (only whether it is there), or a kind's own protocol. A

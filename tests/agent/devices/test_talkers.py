@@ -95,7 +95,7 @@ def test_a_device_in_a_traceback_tells_neither_password_nor_path() -> None:
 
 def test_every_kind_that_is_talked_to_has_a_way_of_its_own() -> None:
     ways = [load_kind(name).way for name in TALKERS]
-    assert len(ways) == len(set(ways)) == 14
+    assert len(ways) == len(set(ways)) == 15
 
 
 Servers = Mapping[int, Behave]
