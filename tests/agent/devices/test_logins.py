@@ -12,13 +12,17 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from agent.app import Agent
 from agent.devices import kind_names, load_kind
 from agent.devices.asking import Seen, look
 from agent.devices.key import Key
 from agent.devices.kind import Device
 from agent.devices.login import Login
 from agent.devices.memory import DAY_S, Memory
+from agent.link import Broker
 from agent.probe import ProbeFailed
+from agent.probes import load_probe
+from agent.settings import AgentSettings
 from contract.outcome import Outcome
 from contract.parts import Admission, Recognition, State
 from contract.secret import Secret
@@ -32,7 +36,8 @@ from tests.agent.devices.test_epson_and_poly import ON as EPSON_ON
 from tests.agent.devices.test_epson_and_poly import STATUS, epson, poly
 from tests.agent.devices.test_memory import Hand
 from tests.agent.devices.test_pjlink import ON, projector
-from tests.support.ports import LOOPBACK
+from tests.agent.made import plan_of
+from tests.support.ports import LOOPBACK, free_port
 
 
 class LogsIn(NamedTuple):
@@ -77,6 +82,8 @@ class Ear:
 
     def __init__(self) -> None:
         self.heard = bytearray()
+        self.visits = asyncio.Semaphore(0)
+        """Released for each connection."""
 
     def logins(self, one: LogsIn) -> int:
         return len(re.findall(one.sign, self.heard))
@@ -84,6 +91,7 @@ class Ear:
     def at(self, behave: Behave) -> Behave:
         async def overheard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             through = asyncio.StreamReader()
+            self.visits.release()
 
             async def hand_on() -> None:
                 while said := await reader.read(65536):
@@ -375,3 +383,28 @@ def test_a_measurement_that_is_cut_off_amid_the_login_remembers_it(tmp_path: Pat
             assert admission(seen) is Admission.UNSENT
 
     asyncio.run(run())
+
+
+def test_an_agent_that_is_started_anew_sends_a_refused_login_no_more(tmp_path: Path) -> None:
+    """The whole agent, which measures each second and reaches no broker."""
+    one, ear = KINDS["pjlink"], Ear()
+    settings = AgentSettings(agent="pc-1", broker=Broker(host=LOOPBACK, port=free_port(), tls=False), data_dir=tmp_path)
+
+    async def run() -> None:
+        async with served(one, ear.at(one.behave)) as port:
+            job = {"name": "device", "target": "projector", "address": LOOPBACK, "kind": "pjlink", "port": port}
+            quick = {"password": WRONG, "every_s": 1, "timeout_s": 0.15, "retries": 0}
+            (tmp_path / "plan.json").write_bytes(plan_of({**job, **quick}, tick_s=1))
+            for _ in range(2):
+                heard, ear.visits = 0, asyncio.Semaphore(0)
+                agent = Agent(settings, load_probe=load_probe)
+                running = asyncio.ensure_future(agent.run())
+                async with asyncio.timeout(60):
+                    while heard < 7:  # three measurements at the least
+                        await ear.visits.acquire()
+                        heard += 1
+                agent.stop("service_stop")
+                await running
+
+    asyncio.run(run())
+    assert ear.logins(one) == 1
