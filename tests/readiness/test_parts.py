@@ -240,7 +240,7 @@ def test_a_device_that_is_silent_to_what_it_is_asked_is_not_lost() -> None:
 )
 def test_a_device_that_does_not_let_us_in_is_there_and_is_told_of(admission: Admission, code: Code | None) -> None:
     outcome = Outcome.OK if admission is Admission.ACCEPTED else Outcome.DENIED
-    values = {"recognition_code": 0, "login_code": int(admission)}
+    values: dict[str, int | float] = {"recognition_code": 0, "login_code": int(admission)}
     shut = Reading(probe="device", target="codec", outcome=outcome, values=values, detail="codec: refused the login")
     found = lasts(only_codec(), shut)
     assert (found.code if found is not None else None) == code
@@ -250,7 +250,7 @@ def test_a_device_that_does_not_let_us_in_is_there_and_is_told_of(admission: Adm
 
 
 def test_what_a_device_tells_strangers_is_judged_though_it_refuses_our_login() -> None:
-    values = {"recognition_code": 0, "login_code": 1, "camera1_status_code": int(State.FAILED)}
+    values: dict[str, int | float] = {"recognition_code": 0, "login_code": 1, "camera1_status_code": int(State.FAILED)}
     found = lasts(only_codec(), Reading(probe="device", target="codec", outcome=Outcome.DENIED, values=values))
     assert found is not None
     assert found.code == Code.CAMERA_FAILED

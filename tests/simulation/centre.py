@@ -4,7 +4,7 @@ import contextlib
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -20,6 +20,7 @@ from collector.twins import Twin
 from collector.watch import Watch
 from contract.messages import Ack, encode_small
 from contract.names import Topic
+from readiness.mains import Word as MainsWord
 from readiness.profile import default_profiles
 from tests.simulation.engine import Engine, Killed
 from tests.simulation.network import Broker
@@ -52,6 +53,7 @@ class _State:
         self.streams: dict[tuple[str, str], Stream] = {}
         self.gaps: dict[tuple[str, str, int], Gap] = {}
         self.boots: dict[tuple[str, str], Boot] = {}
+        self.mains: dict[tuple[str, str], tuple[str, list[MainsWord]]] = {}
         self.last_id = 0
 
     def copy(self) -> "_State":
@@ -59,6 +61,7 @@ class _State:
         twin.kept = dict(self.kept)
         twin.ahead = {key: set(seqs) for key, seqs in self.ahead.items()}
         twin.streams, twin.gaps, twin.boots = dict(self.streams), dict(self.gaps), dict(self.boots)
+        twin.mains = dict(self.mains)
         twin.last_id = self.last_id
         return twin
 
@@ -138,6 +141,15 @@ class MemoryJournal:
             self._set(
                 self.state.boots, key, boot._replace(began_s=boot.began_s + step_s, heard_s=boot.heard_s + step_s)
             )
+        for whose, (room, words) in list(self.state.mains.items()):
+            moved = [word._replace(at_s=word.at_s + step_s) for word in words]
+            self._set(self.state.mains, whose, (room, moved))
+
+    def save_mains(self, agent: str, target: str, room: str, words: Iterable[MainsWord]) -> None:
+        self._set(self.state.mains, (agent, target), (room, list(words)))
+
+    def mains(self) -> dict[tuple[str, str, str], list[MainsWord]]:
+        return {(*whose, room): words for whose, (room, words) in self.state.mains.items()}
 
     def upto(self, agent: str, epoch: str) -> int:
         stream = self.state.streams.get((agent, epoch))
