@@ -218,7 +218,8 @@ def test_the_plan_on_disk_is_nobody_elses_to_read(tmp_path: Path) -> None:
 def test_check_config_warns_of_clear_texts_and_shows_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text(
-        '[[probe]]\nname = "device"\ntarget = "codec"\nkind = "poly_api"\naddress = "192.0.2.1"\npassword = "hunter2"\n',
+        '[[probe]]\nname = "device"\ntarget = "codec"\nkind = "poly_api"\naddress = "192.0.2.1"\n'
+        'password = "hunter2"\n',
         encoding="utf-8",
     )
     assert main(["check-config", "--config", str(small_file(tmp_path)), "--plan", str(plan)]) == 0
