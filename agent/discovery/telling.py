@@ -115,8 +115,9 @@ def tables(report: Report, language: Language) -> Iterator[str]:
             continue
         yield ""
         yield f"# {what}"
-        yield "[[probe]]"
-        yield from (f"{key} = {_quoted(value)}" for key, value in settings(one).items())
+        for probe in probes_for(one):
+            yield "[[probe]]"
+            yield from (f"{key} = {_quoted(value)}" for key, value in probe.items())
     everybody = [one.found.address for one in (*difference.known, *difference.new)]
     if everybody and "discovery" not in report.planned_probes:
         yield ""
@@ -137,16 +138,18 @@ def is_worth_a_table(found: Found) -> bool:
     return found.role != "device" and found.by != ("arp",)
 
 
-def settings(one: Proposed) -> dict[str, str]:
-    """A probe's name and settings for it."""
+def probes_for(one: Proposed) -> Iterator[dict[str, str]]:
+    """The names and settings of the probes that fit it: a gateway is pinged, and asked as well if it is of a kind."""
     found = one.found
-    if found.role == "gateway":
-        return {"name": "ping", "target": one.target, "address": found.address}
     login = {"community": found.community} if found.community not in ("", "public") else {}
+    if found.role == "gateway":
+        yield {"name": "ping", "target": one.target, "address": found.address}
     if found.role == "ups" and found.way == "snmp":
-        return {"name": "power", "target": one.target, "snmp": found.address, **login}
-    how = {"kind": found.kind, **login} if found.kind else {"by": "ping"}
-    return {"name": "device", "target": one.target, "address": found.address, **how}
+        yield {"name": "power", "target": one.target, "snmp": found.address, **login}
+    elif found.kind:
+        yield {"name": "device", "target": one.target, "address": found.address, "kind": found.kind, **login}
+    elif found.role != "gateway":
+        yield {"name": "device", "target": one.target, "address": found.address, "by": "ping"}
 
 
 def _list(texts: Iterable[str]) -> str:

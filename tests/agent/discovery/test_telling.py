@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from agent.discovery.sighting import Difference, Found, Planned, Proposed
-from agent.discovery.telling import Report, sentences, settings, tables, told
+from agent.discovery.telling import Report, probes_for, sentences, tables, told
+from agent.orders import read_orders
 from agent.peripherals.fitted import Fitted
 from agent.probes import load_probe
 from agent.probes.peripherals import Peripherals
@@ -96,14 +97,28 @@ def test_what_hangs_on_the_pc_is_told_and_expected_from_now_on() -> None:
 
 def test_a_device_that_no_kind_knows_is_only_watched_for_its_presence() -> None:
     found = Found(address="10.0.0.8", by=("pjlink", "ping"), role="projector")
-    assert settings(Proposed(target="projector", found=found)) == {
-        "name": "device", "target": "projector", "address": "10.0.0.8", "by": "ping",
-    }  # fmt: skip
+    (probe,) = probes_for(Proposed(target="projector", found=found))
+    assert probe == {"name": "device", "target": "projector", "address": "10.0.0.8", "by": "ping"}
 
 
 def test_a_ups_is_asked_about_the_power() -> None:
     found = Found(address="10.0.0.9", by=("snmp",), role="ups", kind="ups", way="snmp", community="public")
-    assert settings(Proposed(target="ups", found=found)) == {"name": "power", "target": "ups", "snmp": "10.0.0.9"}
+    (probe,) = probes_for(Proposed(target="ups", found=found))
+    assert probe == {"name": "power", "target": "ups", "snmp": "10.0.0.9"}
+
+
+def test_a_gateway_that_tells_of_its_line_is_pinged_and_asked() -> None:
+    mute = Found(address="10.0.0.1", by=("ping",), role="gateway")
+    ping = {"name": "ping", "target": "gateway", "address": "10.0.0.1"}
+    assert [*probes_for(Proposed(target="gateway", found=mute))] == [ping]
+    asked = msgspec.structs.replace(mute, kind="upnp_igd", way="upnp")
+    proposed = Proposed(target="gateway", found=asked)
+    device = {"name": "device", "target": "gateway", "address": "10.0.0.1", "kind": "upnp_igd"}
+    assert [*probes_for(proposed)] == [ping, device]
+    found = Difference(new=(proposed,), known=(), vanished=())
+    report = msgspec.structs.replace(FULL, difference=found, planned_probes=frozenset({"discovery"}))
+    written = "\n".join(tables(report, "vi")).encode()
+    assert len(read_orders(written, load_probe, source="plan", toml=True).probes) == 2
 
 
 def test_json_holds_no_community() -> None:
