@@ -28,6 +28,7 @@ AUTH_KEY: Final = "auth-key-9331"
 PRIV_KEY: Final = "priv-key-6402"
 SHORT_KEY: Final = "k-7754"
 LOGIN: Final = "giaovien"
+ASKS: Final = b"Polycom RealPresence Group 500\r\nPassword: "
 SECRETS: Final = {
     "codec": PASSWORD, "snmp": COMMUNITY, "auth": AUTH_KEY, "priv": PRIV_KEY, "short": SHORT_KEY
 }  # fmt: skip
@@ -39,8 +40,10 @@ Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def let_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """Asks for a password and greets whoever gives any; waits for the first command, and returns the password."""
-    writer.write(b"Password: ")
+    """Shows what it is, asks for a password and greets whoever gives any; waits for the first command, and returns
+    the password.
+    """
+    writer.write(ASKS)
     said = await reader.readuntil(b"\r")
     writer.write(b"\r\nHi, my name is: Phong 101\r\n-> ")
     await reader.readuntil(b"\r")
@@ -68,7 +71,7 @@ async def be_rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 async def deny(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Says which password it was that it does not want."""
-    writer.write(b"Password: ")
+    writer.write(ASKS)
     said = await reader.readuntil(b"\r")
     writer.write(b"incorrect: " + said + b"\nPassword: ")
     await writer.drain()
@@ -148,7 +151,7 @@ def probe(name: str, target: str, port: int, *lines: str) -> str:
 
 
 def plan_of(ports: list[int], gone: int, auth: str) -> str:
-    login = f'login_name = "{LOGIN}"\npassword = {{ secret = "codec" }}'
+    login = f'login_name = "{LOGIN}"\npassword = {{ secret = "codec" }}\ncleartext = true'
     keys = f'auth_key = {{ secret = "{auth}" }}\npriv_key = {{ secret = "priv" }}'
     *talking, camera, parrot = ports
     return 'tick_s = "5s"\n' + "".join(
