@@ -92,7 +92,7 @@ CLOCKS: Final = {
     "agent/probes/http.py": "compares a certificate's last day with the PC's calendar, as whoever connects does",
     "collector/app.py": "wires the collector",
     "collector/reflector.py": "stamps test packets as they come and go, and paces streams",
-    "collector/cli.py": "its commands act now: enrol, move, revoke, import",
+    "collector/cli.py": "tells its commands when now is: enrol, move, revoke, import",
     "collector/web/server.py": "waits a bounded time for the web server's thread to come up",
 }
 """Who may ask what time it is."""
@@ -112,7 +112,10 @@ DURATIONS: Final = (
 ON_THE_SPOT: Final = {"agent/checkup.py", "agent/cli.py", "agent/app.py"}
 """Where the agent judges, for the installer who stands in the room."""
 
-FROM_APP: Final = ("agent/cli.py", "collector/cli.py", "deploy/demo/", "deploy/windows/service.py", "tests/", "bench/")
+FROM_APP: Final = (
+    "agent/cli.py", "collector/cli.py", "collector/commands/", "deploy/demo/", "deploy/windows/service.py", "tests/",
+    "bench/",
+)  # fmt: skip
 
 NOT_IN_THE_AGENT: Final = (
     "Cryptodome", "amqtt", "babel", "collector", "influxdb_client", "jinja2", "prometheus_client", "pysnmp", "requests",

@@ -1,0 +1,1 @@
+"""What `sansang-collector` can be told to do: a family of commands a file."""
