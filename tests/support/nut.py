@@ -50,7 +50,8 @@ def launch_nut(programs: Programs, folder: Path, dumps: Mapping[str, str], *, ho
     _write(inside / "ups.conf", *config)
     _write(inside / "upsd.conf", f"LISTEN {LOOPBACK} {port}", "MAXAGE 600")  # a loaded machine makes no data stale
     _write(inside / "upsd.users")
-    paths = {"NUT_CONFPATH": str(inside), "NUT_STATEPATH": str(inside), "NUT_ALTPIDPATH": str(inside)}
+    state = str(programs.short_folder())
+    paths = {"NUT_CONFPATH": str(inside), "NUT_STATEPATH": state, "NUT_ALTPIDPATH": state}
     user = getpass.getuser() if os.geteuid() else "root"
 
     def there(*words: str) -> list[str]:

@@ -1,8 +1,10 @@
 """Runs real programs for a test: starts, waits until ready, stops by process id, shows what they logged."""
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -128,6 +130,12 @@ class Programs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._all: list[Program] = []
+        self._short: list[Path] = []
+
+    def short_folder(self) -> Path:
+        """A folder of its own for sockets, whose paths must be shorter than pytest's are (108 bytes)."""
+        self._short.append(Path(tempfile.mkdtemp(prefix="sockets-")))
+        return self._short[-1]
 
     def start(
         self,
@@ -152,6 +160,8 @@ class Programs:
                 program.stop()
             # pytest shows this below a test that failed, and below no other.
             print(f"--- log of {program.command[0]}\n{program.tail()}")  # noqa: T201 - the way into pytest's report
+        for folder in self._short:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
