@@ -9,7 +9,7 @@ import deploy
 from agent.link import Identity
 from bench.programs import need, start
 from collector.authority import Authority
-from collector.enrolment import equip_broker
+from collector.rooms.enrolment import equip_broker
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Program, listens
 

@@ -12,14 +12,14 @@ from typing import Final
 
 from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
-from collector.database import open_database, sqlite_url
 from collector.inlet import LinkArrival, read_arrival
-from collector.journal import Journal
 from collector.pipeline import Pipeline
-from collector.registry import Registry, RegistryView
+from collector.rooms.registry import Registry, RegistryView
 from collector.samples import samples_of
 from collector.settings import AlertSettings
 from collector.sinks.sqlite import SqliteSink
+from collector.storage.database import open_database, sqlite_url
+from collector.storage.journal import Journal
 from collector.watch import Watch
 from contract.messages import Ack, encode_small
 from readiness.profile import default_profiles

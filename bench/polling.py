@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from agent import snmp
-from agent.snmp_login import SnmpLogin
+from agent.snmp import client as snmp
+from agent.snmp.login import SnmpLogin
 
 OIDS: Final = (
     *(f"1.3.6.1.2.1.1.{number}.0" for number in (1, 2, 3, 5, 6)),

@@ -19,25 +19,25 @@ from collector.alerting.letter import RoomFacts, Today, compose_daily
 from collector.alerting.told import Told
 from collector.authority import Authority
 from collector.broker import EmbeddedBroker, server_context
-from collector.cases import Cases
-from collector.database import DatabaseRefused, Engine, open_database, sqlite_url
-from collector.desk import Desk
 from collector.inlet import Arrival, BrokerAccess, Inlet
 from collector.line.waiting import Waiting
-from collector.mailer import ByHand, Mailer
+from collector.mail.desk import Desk
+from collector.mail.mailer import ByHand, Mailer
+from collector.mail.outbox import Outbox
+from collector.media.reflector import ReflectorService, load_secret, secret_path
 from collector.outages import SHORT_S, Outage, Outages
-from collector.outbox import Outbox
 from collector.pipeline import Pipeline
 from collector.plans import Completion, Reach, WrittenPlan, load_plans, load_secrets, plan_for, stamp
 from collector.portrait import Portrait
-from collector.recovery import open_journal
-from collector.reflector import ReflectorService, load_secret, secret_path
-from collector.registry import COLLECTOR, Registry, RegistryView, Room
+from collector.rooms.registry import COLLECTOR, Registry, RegistryView, Room
 from collector.sealing import Sealing
 from collector.settings import AlertSettings, CollectorSettings
 from collector.sinks.feeder import Feeder
 from collector.sinks.opening import open_sink
 from collector.snapshot import Snapshot
+from collector.storage.cases import Cases
+from collector.storage.database import DatabaseRefused, Engine, open_database, sqlite_url
+from collector.storage.recovery import open_journal
 from collector.watch import Review, Watch
 from collector.web.server import WebServer
 from collector.web.site import build_site

@@ -29,7 +29,7 @@ from amqtt.mqtt.connect import ConnectPacket
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session
 
-from collector.registry import COLLECTOR
+from collector.rooms.registry import COLLECTOR
 from contract.catalogue import Language, say
 from contract.names import is_id
 

@@ -12,8 +12,8 @@ from collector.app import program_version
 from collector.authority import AuthorityError
 from collector.commands import kept, playing, rooms, service
 from collector.commands.words import EXIT_SETTINGS, EXIT_WRONG, Commands, WrongWordError, language_of
-from collector.database import DatabaseRefused
-from collector.registry import RegistryError
+from collector.rooms.registry import RegistryError
+from collector.storage.database import DatabaseRefused
 from contract.catalogue import say
 from contract.settings import SettingsError
 

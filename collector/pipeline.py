@@ -9,7 +9,6 @@ from typing import Final
 
 from collector.derived import OWN_NAME
 from collector.inlet import Arrival, BatchArrival, FloodArrival, LinkArrival, StateArrival
-from collector.journal import Journal, Kept
 from collector.line.book import AgentBook
 from collector.line.boots import Boots
 from collector.line.clones import Clones
@@ -20,7 +19,8 @@ from collector.line.own_series import OwnSeries
 from collector.line.pruning import Pruning
 from collector.line.self_doubt import SelfDoubt
 from collector.line.unkept import Unkept
-from collector.registry import RegistryView, Room
+from collector.rooms.registry import RegistryView, Room
+from collector.storage.journal import Journal, Kept
 from collector.watch import Doubt, Review, Watch
 from contract.plan import Plan
 from contract.reading import Reading

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from collector.registry import Room
+from collector.rooms.registry import Room
 from contract.plan import Plan, look_at_plan
 from contract.secret import Secret, clear_secrets, look_at_references, read_secrets, references
 from contract.settings import Problem, SettingsError, SeveralFilesWrong, read_toml

@@ -5,12 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from collector.alerting.incident import Incident
-from collector.database import DatabaseRefused
-from collector.journal import Journal
 from collector.line.book import AgentBook
 from collector.outages import Outage
 from collector.pipeline import Pipeline
-from collector.registry import Room
+from collector.rooms.registry import Room
 from collector.snapshot import (
     AgentView,
     Health,
@@ -22,6 +20,8 @@ from collector.snapshot import (
     Snapshot,
     Trail,
 )
+from collector.storage.database import DatabaseRefused
+from collector.storage.journal import Journal
 from collector.watch import RoomWatch
 from contract.names import role_of
 

@@ -11,7 +11,7 @@ import msgspec
 from collector.alerting.decide import Notice, Recipient
 from collector.alerting.incident import Change, Incidents, Policy
 from collector.alerting.told import Telling, Told
-from collector.registry import RegistryView, Room
+from collector.rooms.registry import RegistryView, Room
 from collector.watch import Watch
 from contract.outcome import Outcome
 from contract.reading import DETAIL_MAX_CHARS, Reading

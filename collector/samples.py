@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from collector.derived import OWN_NAME, WHOLE_ROOM, derived
-from collector.journal import Kept
 from collector.sample import Sample
 from collector.sinks.sink import Refused
+from collector.storage.journal import Kept
 from contract.names import is_probe_name, is_tag, is_target, role_of
 from contract.reading import Reading
 from contract.units import unit_of

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from collector.alerting.decide import Recipient
-from collector.relay import MailSettings, is_address, no_address
+from collector.mail.relay import MailSettings, is_address, no_address
 from contract.catalogue import Language
 from contract.settings import Id, Phrase, Port, Problem, Seconds, SecretFile, Size, is_loopback, load_toml, look_for
 

@@ -12,9 +12,9 @@ import msgspec
 from collector.alerting.decide import Notice, Recipient, decide
 from collector.alerting.incident import Change, Incidents, Policy
 from collector.alerting.told import Told
+from collector.media.reflectors import Answered, reflector_of
 from collector.outages import Outage, Outages
-from collector.reflectors import Answered, reflector_of
-from collector.registry import Agent, RegistryView, Room
+from collector.rooms.registry import Agent, RegistryView, Room
 from contract.outcome import Outcome
 from contract.plan import Plan
 from contract.reading import Reading

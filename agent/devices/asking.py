@@ -12,8 +12,8 @@ from agent.devices.key import LoginFailed
 from agent.devices.kind import Device, Identity, Kind, Told
 from agent.devices.table import DESCRIPTION, NAME, OBJECT_ID, SERVICES, merged, text
 from agent.devices.vendors import vendor_of
-from agent.mib2 import HOST_UPTIME, UPTIME, uptime
 from agent.probe import ProbeFailed
+from agent.snmp.mib2 import HOST_UPTIME, UPTIME, uptime
 from contract.outcome import Outcome
 from contract.parts import Admission, Recognition
 

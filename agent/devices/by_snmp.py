@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from agent import snmp
+from agent.snmp import client as snmp
 
 
 class Asker:

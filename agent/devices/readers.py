@@ -7,8 +7,8 @@ from typing import Final
 from agent.devices.kind import Device, Told
 from agent.devices.parts import plausible
 from agent.devices.table import number_in, text
-from agent.mib2 import COLUMNS, NAMES, PORTS, ROWS_MAX_COUNT, STATUS, TYPE, Answers, counted, interface, together
 from agent.probe import Values
+from agent.snmp.mib2 import COLUMNS, NAMES, PORTS, ROWS_MAX_COUNT, STATUS, TYPE, Answers, counted, interface, together
 
 _HR: Final = "1.3.6.1.2.1.25."
 _LOAD: Final = f"{_HR}3.3.1.2"

@@ -13,8 +13,8 @@ import msgspec
 from agent.devices.kind import Device, Family, Identity, Told
 from agent.devices.parts import plausible
 from agent.devices.vendors import vendor_of
-from agent.mib2 import Answers
 from agent.probe import Values
+from agent.snmp.mib2 import Answers
 from agent.ups.table import UNKNOWN
 from contract.parts import State, names_of
 

@@ -18,7 +18,7 @@ from agent.devices.login import Login
 from agent.devices.memory import present_memory
 from agent.devices.parts import figure_values, part_values
 from agent.probe import ProbeFailed, Value, Values
-from agent.snmp_login import SnmpLogin
+from agent.snmp.login import SnmpLogin
 from contract.outcome import Outcome
 from contract.parts import STATUS, Admission, Recognition
 from contract.settings import Phrase, Port, Problem, Seconds, Target
@@ -174,7 +174,7 @@ class Device(SnmpLogin, frozen=True, kw_only=True):
 
     async def _asker(self, what: str) -> Any:  # noqa: ANN401 - its module is only imported now
         # Only here, and in a thread: an agent whose plan has no SNMP never pays for pysnmp's memory.
-        snmp: Any = await asyncio.to_thread(importlib.import_module, "agent.snmp")
+        snmp: Any = await asyncio.to_thread(importlib.import_module, "agent.snmp.client")
         by_snmp: Any = importlib.import_module("agent.devices.by_snmp")
         device = snmp.Device(self.address, self.port or _SNMP_PORT, self.login, self.timeout_s, self.retries, what)
         asker = by_snmp.Asker(device)

@@ -10,7 +10,7 @@ import psutil
 
 from agent.endpoint import ENDPOINT_PATTERN, ENDPOINT_RULE, Endpoint, parse_endpoint
 from agent.probe import ProbeFailed, Value, Values
-from agent.snmp_login import SnmpLogin
+from agent.snmp.login import SnmpLogin
 from agent.ups.apcupsd import PORT as APCUPSD_PORT
 from agent.ups.apcupsd import ask_apcupsd, tell_of_apcupsd
 from agent.ups.belief import believe
@@ -123,7 +123,7 @@ class Power(SnmpLogin, frozen=True, kw_only=True):
 
     async def _ask_snmp(self, written: str) -> Told:
         # Only here, and in a thread: an agent whose plan has no SNMP never pays for pysnmp's memory.
-        snmp: Any = await asyncio.to_thread(importlib.import_module, "agent.snmp")
+        snmp: Any = await asyncio.to_thread(importlib.import_module, "agent.snmp.client")
         asking: Any = importlib.import_module("agent.ups.asking")
         endpoint = _endpoint(written, _SNMP_PORT)
         what = f"power snmp {written}"

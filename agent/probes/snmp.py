@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from agent import mib2, snmp
 from agent.probe import ProbeFailed, Value, Values
-from agent.snmp_login import SnmpLogin
+from agent.snmp import client as snmp
+from agent.snmp import mib2
+from agent.snmp.login import SnmpLogin
 from contract.outcome import Outcome
 from contract.settings import Phrase, Port, Problem, Seconds, Target
 from contract.units import UNITS, unit_of

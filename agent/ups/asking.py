@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from agent import snmp
 from agent.probe import ProbeFailed
+from agent.snmp import client as snmp
 from agent.ups import TABLES
 from agent.ups.table import Table
 from agent.ups.told import Told, merge

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from collector.backup import BackupError, back_up, restore
 from collector.commands.words import (
     Commands,
     WrongWordError,
@@ -21,7 +20,8 @@ from collector.commands.words import (
     settings_of,
 )
 from collector.ledger import Cause, Ledger, make_ledger
-from collector.reflector import secret_path
+from collector.media.reflector import secret_path
+from collector.storage.backup import BackupError, back_up, restore
 from contract.catalogue import Language, say
 from contract.settings import Problem
 

@@ -17,8 +17,8 @@ from collector.commands.words import (
     open_registry,
     settings_of,
 )
-from collector.enrolment import BrokerAddress, dismiss, enrol, equip_broker
-from collector.rooms_file import ContactRow
+from collector.rooms.enrolment import BrokerAddress, dismiss, enrol, equip_broker
+from collector.rooms.rooms_file import ContactRow
 from collector.watch import DEFAULT_PROFILE
 from contract.catalogue import say
 from contract.settings import Problem

@@ -23,11 +23,11 @@ from collector.commands.words import (
     open_registry,
     settings_of,
 )
-from collector.database import DatabaseRefused
+from collector.mail.relay import MailFailed, is_address, no_address, send_test_mail
+from collector.media.reflector import ReflectorError, ReflectorService, load_secret, secret_path
 from collector.plans import remarks
-from collector.reflector import ReflectorError, ReflectorService, load_secret, secret_path
-from collector.registry import Room
-from collector.relay import MailFailed, is_address, no_address, send_test_mail
+from collector.rooms.registry import Room
+from collector.storage.database import DatabaseRefused
 from collector.web.server import WebServerError
 from contract import names, service_manager
 from contract.catalogue import say

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from collector.app import open_settings_database
-from collector.journal import JournalReader
-from collector.registry import Registry, RegistryView
+from collector.rooms.registry import Registry, RegistryView
 from collector.settings import CollectorSettings, load_settings
+from collector.storage.journal import JournalReader
 from contract.catalogue import LANGUAGES, Language
 from contract.settings import Problem, SettingsError
 

@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from collector.inlet import BatchArrival
-from collector.journal import Boot, Journal
 from collector.line.remembered import Remembered
-from collector.timing import BootClock, clock_offset_s
+from collector.line.timing import BootClock, clock_offset_s
+from collector.storage.journal import Boot, Journal
 from contract.moment import Moment
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from collector.inlet import Arrival, BatchArrival, StateArrival
-from collector.journal import Journal
 from collector.line.book import AgentBook
-from collector.registry import RegistryView
-from collector.twins import Twins
+from collector.line.twins import Twins
+from collector.rooms.registry import RegistryView
+from collector.storage.journal import Journal
 
 log = logging.getLogger(__name__)
 

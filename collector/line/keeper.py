@@ -11,13 +11,13 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from collector.inlet import Arrival, BadArrival, BatchArrival, StateArrival
-from collector.journal import Gap, Journal, JournalFull, Kept, Stream
 from collector.ledger import Word
 from collector.line.boots import Boots
 from collector.line.quarantine import Quarantine
+from collector.line.reception import Reception
 from collector.line.remembered import Remembered
-from collector.reception import Reception
-from collector.registry import RegistryView
+from collector.rooms.registry import RegistryView
+from collector.storage.journal import Gap, Journal, JournalFull, Kept, Stream
 from contract.durable_file import is_full
 from contract.messages import Ack
 

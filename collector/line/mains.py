@@ -3,8 +3,8 @@
 import logging
 import sqlite3
 
-from collector.journal import Journal
 from collector.line.keeper import REFUSES
+from collector.storage.journal import Journal
 from collector.watch import MainsSaid, Watch
 
 log = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from collector.derived import OWN_NAME
-from collector.journal import Journal, Kept
 from collector.line.book import AgentBook
 from collector.line.keeper import REFUSES
 from collector.outages import Outage
-from collector.registry import RegistryView
+from collector.rooms.registry import RegistryView
+from collector.storage.journal import Journal, Kept
 from collector.watch import Review
 from contract.moment import Moment
 from contract.reading import Reading, Record

@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from collector.journal import Journal
 from collector.line.keeper import REFUSES
+from collector.storage.journal import Journal
 
 log = logging.getLogger(__name__)
 

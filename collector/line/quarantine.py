@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Final
 
 from collector.inlet import BadArrival
-from collector.journal import Journal
+from collector.storage.journal import Journal
 
 log = logging.getLogger(__name__)
 

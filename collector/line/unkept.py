@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from collector.inlet import BatchArrival
-from collector.journal import Kept
 from collector.line.remembered import Remembered
-from collector.registry import RegistryView
+from collector.rooms.registry import RegistryView
+from collector.storage.journal import Kept
 
 
 class Unkept:

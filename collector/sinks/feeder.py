@@ -13,13 +13,13 @@ from typing import Final
 
 import msgspec
 
-from collector.journal import JournalReader, Kept
 from collector.sample import Sample
 from collector.samples import SeriesLimit, samples_of
 from collector.sinks.cursor import load_cursor, save_cursor
 from collector.sinks.feeding import Ask, Feed, Feeding, Wait
 from collector.sinks.sink import Refused, Sink, SinkDown
 from collector.snapshot import SinkView
+from collector.storage.journal import JournalReader, Kept
 from contract.batch import ContractError
 from contract.moment import Clock
 

@@ -24,9 +24,9 @@ from agent.probe import Probe, Value, Values
 from agent.probes import load_probe
 from agent.settings import load_settings
 from collector.authority import Authority
-from collector.database import open_database, sqlite_url
-from collector.enrolment import BrokerAddress, enrol
-from collector.registry import Registry
+from collector.rooms.enrolment import BrokerAddress, enrol
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
 from deploy.demo.lesson_server import start_dns
 from deploy.demo.plans import ROOM_PLAN, this_pc_plan
 from deploy.demo.rooms import DemoRoom, demo_rooms

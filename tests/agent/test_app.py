@@ -28,8 +28,8 @@ from agent.probe import Value, Values
 from agent.settings import AgentSettings
 from agent.spending.budget import Spent
 from collector.broker import EmbeddedBroker
-from collector.reception import Reception
-from collector.registry import COLLECTOR
+from collector.line.reception import Reception
+from collector.rooms.registry import COLLECTOR
 from contract.batch import Batch, decode_batch
 from contract.messages import Ack, Goodbye, State, decode_state, encode_small
 from contract.moment import Clock, Moment

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.forward import DEAF_AFTER_S, FIRST_RESEND_S, LIVE_MAX_COUNT, LONGEST_RESEND_S, Forwarder, Pace
-from collector.reception import Reception
+from collector.line.reception import Reception
 from contract.batch import Batch, encode_batch
 from contract.hours import Hours, parse_window
 from contract.messages import Ack

@@ -9,9 +9,9 @@ import pytest
 
 import dev
 from collector.authority import Authority
-from collector.database import open_database, sqlite_url
-from collector.enrolment import BrokerAddress, enrol
-from collector.registry import Registry
+from collector.rooms.enrolment import BrokerAddress, enrol
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
 from tests.support.collector import StartCollector
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Programs

@@ -32,7 +32,7 @@ from agent.link import (
 )
 from collector.authority import Authority
 from collector.broker import EmbeddedBroker, server_context
-from collector.registry import COLLECTOR
+from collector.rooms.registry import COLLECTOR
 from contract.messages import State, decode_state, encode_small
 from contract.rung import Rung
 from tests.support.mosquitto import StartMosquitto

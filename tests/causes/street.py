@@ -21,11 +21,11 @@ import pytest
 import deploy
 import dev
 from collector.authority import Authority
-from collector.cases import Cases
-from collector.database import open_database, sqlite_url
-from collector.enrolment import BrokerAddress, enrol, equip_broker
 from collector.outages import Outage
-from collector.registry import Registry
+from collector.rooms.enrolment import BrokerAddress, enrol, equip_broker
+from collector.rooms.registry import Registry
+from collector.storage.cases import Cases
+from collector.storage.database import open_database, sqlite_url
 from readiness.causes import Cause
 from tests.support.debian import require
 from tests.support.dial import build_shim

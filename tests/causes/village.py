@@ -11,7 +11,7 @@ from typing import Final
 from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
 from collector.outages import Outage, Outages
-from collector.registry import Agent, RegistryView, Room, Standing
+from collector.rooms.registry import Agent, RegistryView, Room, Standing
 from collector.watch import Doubt, Watch
 from contract.outcome import Outcome
 from contract.reading import Reading

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
-from collector.database import open_database, sqlite_url
 from collector.inlet import BadArrival, BatchArrival, LinkArrival, StateArrival
-from collector.journal import Journal, JournalReader, Kept
 from collector.pipeline import Pipeline
-from collector.registry import Registry
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
+from collector.storage.journal import Journal, JournalReader, Kept
 from collector.watch import Review, Watch
 from contract.batch import Batch
 from contract.messages import Ack, State

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from collector.database import open_database, sqlite_url
-from collector.registry import Registry
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
 from tests.support.collector import StartCollector
 from tests.support.ports import free_port
 

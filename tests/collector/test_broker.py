@@ -11,7 +11,7 @@ import pytest
 
 from collector.authority import Authority
 from collector.broker import BrokerError, BrokerLimits, EmbeddedBroker, server_context
-from collector.registry import COLLECTOR
+from collector.rooms.registry import COLLECTOR
 from tests.support.mqtt import Client, Connect
 
 RIGHT, WRONG = "right", "wrong"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from collector.cli import main
-from collector.database import open_database, sqlite_url
-from collector.registry import Registry, RegistryView
+from collector.rooms.registry import Registry, RegistryView
+from collector.storage.database import open_database, sqlite_url
 
 CaptureText = pytest.CaptureFixture[str]
 ADD = ["rooms", "add", "room-02", "--province", "Hà Giang", "--school", "THCS"]

@@ -7,11 +7,11 @@ import pytest
 
 from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
-from collector.database import open_database, sqlite_url
 from collector.inlet import BatchArrival, LinkArrival, StateArrival
-from collector.journal import Journal
 from collector.pipeline import Pipeline
-from collector.registry import Registry
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
+from collector.storage.journal import Journal
 from collector.watch import Review, Watch
 from contract.batch import Batch
 from contract.messages import Ack, State

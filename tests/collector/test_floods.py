@@ -6,8 +6,8 @@ import pytest
 
 from collector.allowance import Allowance
 from collector.inlet import BrokerAccess, FloodArrival, Inlet
-from collector.journal import Kept
 from collector.samples import SeriesLimit, samples_of
+from collector.storage.journal import Kept
 from contract.moment import Moment
 from contract.reading import Reading, Record
 from readiness.state import SIGHTS_MAX_COUNT, RoomState

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.cli import main
-from collector.database import open_database, sqlite_url
-from collector.journal import Journal, Stream
 from collector.ledger import SLOT_S, Account, Cause, Evidence, Hole, Lost, Tally, Word, make_ledger
-from collector.reception import Reception
-from collector.registry import Registry
+from collector.line.reception import Reception
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
+from collector.storage.journal import Journal, Stream
 from contract.batch import Batch
 from contract.moment import Moment
 from contract.reading import Record

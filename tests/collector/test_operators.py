@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from collector.database import open_database, sqlite_url
-from collector.registry import Registry
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
 from contract.messages import State, encode_small
 from tests.support.collector import QUICK, RunningCollector, StartCollector
 from tests.support.mosquitto import StartMosquitto

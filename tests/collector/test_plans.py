@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from collector.cli import main
-from collector.database import open_database, sqlite_url
 from collector.plans import load_plans
-from collector.registry import Registry
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
 from tests.support.collector import StartCollector
 from tests.support.ports import free_port
 

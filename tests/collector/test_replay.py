@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.cli import main
-from collector.database import open_database, sqlite_url
-from collector.registry import Registry
 from collector.replay import BadLine, Played, read_line
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
 from contract.outcome import Outcome
 from contract.reading import Reading
 

@@ -16,7 +16,7 @@ from typing import Final, cast
 import pytest
 
 import dev
-from collector.journal import JournalReader
+from collector.storage.journal import JournalReader
 from contract.outcome import Outcome
 from tests.support.collector import StartCollector
 from tests.support.ports import LOOPBACK, free_port

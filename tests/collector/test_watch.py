@@ -8,7 +8,7 @@ import pytest
 
 from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
-from collector.registry import Agent, Contact, RegistryView, Room, Standing
+from collector.rooms.registry import Agent, Contact, RegistryView, Room, Standing
 from collector.watch import Doubt, Review, Watch
 from contract.outcome import Outcome
 from contract.plan import Job, Plan

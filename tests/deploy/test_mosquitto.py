@@ -9,7 +9,7 @@ import pytest
 import deploy
 from agent.link import Broker, Identity, tls_context, try_broker
 from collector.authority import Authority, Issued
-from collector.enrolment import equip_broker
+from collector.rooms.enrolment import equip_broker
 from contract.batch import BATCH_MAX_BYTES
 from contract.rung import Rung
 from tests.support.mosquitto import Mosquitto, StartMosquitto

@@ -11,7 +11,7 @@ from agent.link import Broker
 from agent.probe import Probe
 from agent.settings import AgentSettings
 from collector.broker import EmbeddedBroker
-from collector.registry import COLLECTOR
+from collector.rooms.registry import COLLECTOR
 from contract.messages import State, decode_state
 from deploy.windows.service import Order, Runner, image_path, log_to_file, order_of
 from tests.support.mqtt import Client, Connect

@@ -14,8 +14,8 @@ from typing import Final, Literal, NamedTuple
 import pytest
 
 import dev
-from collector.journal import JournalReader
 from collector.samples import OUTCOME
+from collector.storage.journal import JournalReader
 from contract.spool import SpoolReader, SpoolStat
 from tests.faults.chaos_agent import (
     FIELDS,

@@ -16,7 +16,7 @@ from agent.clock import SystemClock
 from agent.link import Broker
 from agent.settings import AgentSettings
 from agent.store import TRY_AGAIN_S
-from collector.reception import Reception
+from collector.line.reception import Reception
 from contract.batch import decode_batch, pack_record
 from contract.durable_file import PAGE_BYTES
 from contract.messages import Ack, encode_small

@@ -11,8 +11,8 @@ from agent.probes import load_probe
 from agent.taking import take_reading
 from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
-from collector.reflector import ReflectorService
-from collector.registry import Agent, RegistryView, Room, Standing
+from collector.media.reflector import ReflectorService
+from collector.rooms.registry import Agent, RegistryView, Room, Standing
 from collector.settings import ReflectorSettings
 from collector.watch import Watch
 from contract.outcome import Outcome

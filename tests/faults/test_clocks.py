@@ -17,13 +17,13 @@ import pytest
 
 import dev
 from collector.authority import Authority
-from collector.database import open_database, sqlite_url
 from collector.derived import OWN_NAME
-from collector.enrolment import BrokerAddress, enrol, equip_broker
-from collector.journal import JournalReader, Kept
-from collector.registry import Registry
+from collector.rooms.enrolment import BrokerAddress, enrol, equip_broker
+from collector.rooms.registry import Registry
 from collector.sinks.opening import SERIES_FILE
 from collector.sinks.sqlite import SqliteHistory
+from collector.storage.database import open_database, sqlite_url
+from collector.storage.journal import JournalReader, Kept
 from tests.support.collector import RunningCollector, StartCollector
 from tests.support.dial import Dial, MakeDial
 from tests.support.mosquitto import Mosquitto, StartMosquitto

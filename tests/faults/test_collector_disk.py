@@ -8,10 +8,10 @@ from typing import Final
 import pytest
 
 from agent.link import Broker
-from collector.database import open_database, sqlite_url
-from collector.registry import Registry
+from collector.rooms.registry import Registry
 from collector.sinks.opening import SERIES_FILE
 from collector.sinks.sqlite import SqliteHistory
+from collector.storage.database import open_database, sqlite_url
 from tests.support.collector import RunningCollector, StartCollector
 from tests.support.disks import MakeDisk, SmallDisk
 from tests.support.mosquitto import StartMosquitto

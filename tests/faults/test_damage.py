@@ -11,8 +11,8 @@ from typing import Final
 import pytest
 
 from agent.store import Store
-from collector.journal import Journal, JournalDamaged, Kept, Stream, mark_of
-from collector.recovery import DAMAGED, open_journal
+from collector.storage.journal import Journal, JournalDamaged, Kept, Stream, mark_of
+from collector.storage.recovery import DAMAGED, open_journal
 from contract.batch import pack_record
 from contract.durable_file import PAGE_BYTES, is_damage, wal_of
 from contract.moment import Moment

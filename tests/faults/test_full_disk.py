@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from agent.store import MEMORY_BYTES, TRY_AGAIN_S, Store
-from collector.journal import Journal, JournalFull, Kept, Stream
+from collector.storage.journal import Journal, JournalFull, Kept, Stream
 from contract.durable_file import BALLAST_BYTES, PAGE_BYTES, SPARE_DISK_BYTES
 from contract.moment import Moment
 from contract.reading import Reading, Record

@@ -11,10 +11,10 @@ import pytest
 
 from agent.clock import SystemClock
 from collector.inlet import BatchArrival
-from collector.journal import Kept
 from collector.samples import SeriesLimit, samples_of
 from collector.sinks.feeder import Feeder
 from collector.sinks.influx import InfluxSink
+from collector.storage.journal import Kept
 from contract.batch import Batch
 from contract.moment import Moment
 from contract.reading import Reading, Record

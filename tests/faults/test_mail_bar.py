@@ -19,13 +19,13 @@ from agent.link import Broker
 from collector.alerting.decide import decide
 from collector.alerting.incident import Incident, Incidents, Policy
 from collector.alerting.letter import RoomFacts
-from collector.cases import Cases
-from collector.database import Engine, open_database, sqlite_url
-from collector.desk import Desk
-from collector.mailer import Mailer
-from collector.outbox import Outbox
-from collector.registry import Registry
-from collector.relay import MailSettings
+from collector.mail.desk import Desk
+from collector.mail.mailer import Mailer
+from collector.mail.outbox import Outbox
+from collector.mail.relay import MailSettings
+from collector.rooms.registry import Registry
+from collector.storage.cases import Cases
+from collector.storage.database import Engine, open_database, sqlite_url
 from contract.settings import build
 from tests.collector.alerting.troubles import CAMERA, DAY_S, LAN, LOSSY, NOW_S, PAGES, PAO, SENDER, verdict
 from tests.support.collector import QUICK, RunningCollector, StartCollector

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from collector.journal import Gap, Journal, Kept, Stream
+from collector.storage.journal import Gap, Journal, Kept, Stream
 from contract.moment import Moment
 from contract.reading import Reading, Record
 from tests.support.power_cut import HOW_MANY, POWER_CUTS, STATES, Recording, TryCuts, told
@@ -34,7 +34,7 @@ def a_kept(number: int) -> Kept:
 WORK: Final = """
 import os, sys
 from pathlib import Path
-from collector.journal import Gap, Journal, Stream
+from collector.storage.journal import Gap, Journal, Stream
 from tests.faults.test_power_cut_journal import GROUP, MAX_BYTES, a_kept
 folder, marks, synchronous, kind, first, last = sys.argv[1:]
 journal = Journal(Path(folder) / "journal.db", max_bytes=MAX_BYTES)

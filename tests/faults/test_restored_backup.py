@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from collector.backup import back_up, restore
 from collector.ledger import make_ledger
+from collector.storage.backup import back_up, restore
 from tests.support.reliability import Seen
 from tests.support.virtual_rooms import TICK_S, VirtualAgent, VirtualCentre, agent_of, exchange, healthy
 

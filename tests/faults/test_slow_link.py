@@ -26,9 +26,9 @@ from agent.clock import SystemClock
 from agent.forward import LIVE_MAX_COUNT
 from bench.job import TICK_S, Room
 from collector.authority import Authority
-from collector.database import open_database, sqlite_url
-from collector.enrolment import BrokerAddress, enrol, equip_broker
-from collector.registry import Registry
+from collector.rooms.enrolment import BrokerAddress, enrol, equip_broker
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
 from contract.batch import unpack_record
 from contract.durable_file import read_only_uri
 from contract.spool import Spool, SpoolLimits

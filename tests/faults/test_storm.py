@@ -11,8 +11,8 @@ import deploy
 from agent.link import Broker, Identity
 from bench.centre import enter_rooms
 from collector.authority import Authority
-from collector.enrolment import equip_broker
-from collector.journal import JournalReader
+from collector.rooms.enrolment import equip_broker
+from collector.storage.journal import JournalReader
 from tests.faults.storm import Crowd, Member, crowd_of
 from tests.support.collector import RunningCollector, StartCollector
 from tests.support.mosquitto import Mosquitto, StartMosquitto

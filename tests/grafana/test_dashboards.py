@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 import dev
-from collector.spelling import tag_of
+from collector.rooms.spelling import tag_of
 from contract.catalogue import LANGUAGES
 from grafana import texts, words
 from grafana.edition import DIALECTS, EDITIONS, Dialect, Edition

@@ -12,11 +12,11 @@ from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
 from collector.derived import OWN_NAME
 from collector.inlet import Arrival, BatchArrival, LinkArrival, read_arrival
-from collector.journal import Boot, Gap, Journal, Kept, Stream
 from collector.ledger import Word
+from collector.line.twins import Twin
 from collector.pipeline import Pipeline
-from collector.registry import Agent, RegistryView, Room, Standing
-from collector.twins import Twin
+from collector.rooms.registry import Agent, RegistryView, Room, Standing
+from collector.storage.journal import Boot, Gap, Journal, Kept, Stream
 from collector.watch import Watch
 from contract.messages import Ack, encode_small
 from contract.names import Topic
@@ -67,7 +67,7 @@ class _State:
 
 
 class MemoryJournal:
-    """What collector/journal.py promises to the Pipeline, in memory. A transaction that ends early did not happen."""
+    """What the journal promises to the Pipeline, in memory. A transaction that ends early did not happen."""
 
     def __init__(self, state: _State, on_commit: OnCommit) -> None:
         self.state = state

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from agent.forward import Forwarder, Pace
-from collector.reception import Reception
+from collector.line.reception import Reception
 from contract.batch import Batch, decode_batch, encode_batch
 from contract.messages import Ack
 from contract.moment import Moment

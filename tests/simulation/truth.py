@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from collector.inlet import BatchArrival
-from collector.journal import Gap, Kept
+from collector.storage.journal import Gap, Kept
 from contract.moment import Moment
 from contract.reading import Record
 from tests.simulation.agent_disk import AnySpool, EpochRows

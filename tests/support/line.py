@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 import dev
-from collector.database import open_database, sqlite_url
 from collector.ledger import Ledger
-from collector.registry import Registry
+from collector.rooms.registry import Registry
+from collector.storage.database import open_database, sqlite_url
 from tests.support.collector import RunningCollector, StartCollector
 from tests.support.mosquitto import Mosquitto, StartMosquitto
 from tests.support.victoria_metrics import Series, StartVictoriaMetrics, VictoriaMetrics

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collector.reflector import ReflectorService
+from collector.media.reflector import ReflectorService
 from collector.settings import ReflectorSettings
 from contract.stamp import derive_key
 

@@ -17,13 +17,13 @@ from bench.centre import enter_rooms
 from collector.alerting.decide import Notice
 from collector.alerting.incident import Change, Incidents, Policy
 from collector.alerting.told import Told
-from collector.cases import Cases
-from collector.database import open_database, sqlite_url
 from collector.inlet import Arrival, LinkArrival, read_arrival
 from collector.line.waiting import Waiting
 from collector.pipeline import Pipeline
-from collector.recovery import open_journal
-from collector.registry import Registry
+from collector.rooms.registry import Registry
+from collector.storage.cases import Cases
+from collector.storage.database import open_database, sqlite_url
+from collector.storage.recovery import open_journal
 from collector.watch import Review, Watch
 from contract.batch import encode_batch
 from contract.messages import Ack

@@ -5,7 +5,7 @@ from typing import Final
 
 from agent.devices.kind import Device, Told
 from agent.devices.table import ROWS_MAX_COUNT, FigureAt, PartAt, Table
-from agent.mib2 import Answers
+from agent.snmp.mib2 import Answers
 from contract.parts import State, names_of
 
 _ROOT: Final = "1.3.6.1.4.1.9.9"

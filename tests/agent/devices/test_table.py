@@ -12,7 +12,7 @@ from agent.devices.kinds.poly import KIND as POLY
 from agent.devices.parts import FIGURES, figure_values, part_values
 from agent.devices.table import FigureAt, PartAt, Table, merged, number_in, text, worst
 from agent.devices.vendors import vendor_of
-from agent.mib2 import Answers
+from agent.snmp.mib2 import Answers
 from contract.catalogue import knows
 from contract.parts import PART_NAMES, PARTS, STATUS, State, part_of
 

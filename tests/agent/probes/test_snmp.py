@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from agent import snmp
 from agent.probe import ProbeFailed, Values
 from agent.probes import load_probe
-from agent.snmp_login import SnmpLogin
+from agent.snmp import client as snmp
+from agent.snmp.login import SnmpLogin
 from contract.outcome import Outcome
 from contract.settings import SettingsError
 from tests.support.ports import LOOPBACK, free_port

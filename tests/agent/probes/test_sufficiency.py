@@ -12,7 +12,7 @@ import pytest
 
 from agent.probe import ProbeFailed, Values
 from agent.probes.sufficiency import Sufficiency
-from collector.reflecting import Refused
+from collector.media.reflecting import Refused
 from contract.outcome import Outcome
 from tests.support.ports import free_port
 from tests.support.reflector import Reflecting

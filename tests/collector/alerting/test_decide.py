@@ -11,9 +11,9 @@ from collector.alerting.decide import Notice, Recipient, decide
 from collector.alerting.incident import Incident, Incidents, Policy
 from collector.alerting.letter import compose
 from collector.alerting.told import Telling, Told
-from collector.cases import Cases
-from collector.database import Engine, open_database, sqlite_url
-from collector.outbox import Outbox
+from collector.mail.outbox import Outbox
+from collector.storage.cases import Cases
+from collector.storage.database import Engine, open_database, sqlite_url
 from readiness.verdict import Finding, Level
 from tests.collector.alerting.troubles import (
     DAY_S,

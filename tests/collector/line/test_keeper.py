@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.journal import Gap, Journal, Kept
+from collector.storage.journal import Gap, Journal, Kept
 from contract.messages import State
 from tests.collector.centre import AGENT, EPOCH, ROOM, Centre
 

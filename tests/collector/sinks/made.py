@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from collector.journal import Journal, Kept
 from collector.sample import Sample
+from collector.storage.journal import Journal, Kept
 from contract.moment import Moment
 from contract.reading import Reading, Record
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SystemClock
-from collector.journal import Journal
 from collector.sample import Sample
 from collector.sinks.cursor import load_cursor, save_cursor
 from collector.sinks.feeder import Feeder
 from collector.sinks.influx import InfluxSink
 from collector.sinks.sink import Sink, Written
 from collector.sinks.sqlite import SqliteHistory, SqliteSink
+from collector.storage.journal import Journal
 from contract.moment import Clock
 from contract.reading import Reading
 from tests.collector.sinks.answering import Answer, Server

@@ -3,10 +3,10 @@
 import zlib
 from typing import Final
 
-from collector.journal import Kept
-from collector.reception import Reception
+from collector.line.reception import Reception
+from collector.line.timing import BootClock, clock_offset_s
 from collector.samples import samples_of
-from collector.timing import BootClock, clock_offset_s
+from collector.storage.journal import Kept
 from contract.batch import (
     BATCH_MAX_BYTES,
     FORMAT_VERSION,

@@ -3,8 +3,8 @@
 import contextlib
 from typing import Final
 
-from collector.reflecting import Keys, Limits, Reflector, Refused
-from collector.streaming import Answer, StreamLimits, Streams
+from collector.media.reflecting import Keys, Limits, Reflector, Refused
+from collector.media.streaming import Answer, StreamLimits, Streams
 from contract import stamp, stream
 from contract.stream import Ask, Data, Kind, Report, StreamError, Tally
 

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any, Final
 
-from agent import snmp
-from agent.mib2 import uptime
 from agent.probe import ProbeFailed
 from agent.probes.snmp import Snmp
+from agent.snmp import client as snmp
+from agent.snmp.mib2 import uptime
 from tests.fuzz.speaker import Loop
 from tests.support.ports import LOOPBACK
 
