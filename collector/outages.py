@@ -80,10 +80,14 @@ class _Gap:
         """What the link probe found at the moment that is being told."""
         self.devices: dict[str, bool] = {}
         self.boot_told_s = float("-inf")
+        self.has_told_start = False
+        """Whether its `boot` probe has spoken since the room is back."""
         self.times_s: list[float] = []
         """When anything was measured, in order."""
         self.devices_before_s: Mapping[str, float] = {}
         """Since when the devices ran, as they said before."""
+        self.slept_before = _NEVER
+        """How long the PC had slept, as it said before; without that nobody knows when it did."""
         self.last: list[_Kept] = []
         """What was measured in the last moments, which comes first and is looked at last."""
         self.is_settled = False
@@ -122,6 +126,8 @@ class _Track:
     def __init__(self) -> None:
         self.last_s: float | None = None
         self.on_battery = self.runtime = self.slept = self.boot = self.agent = _NEVER
+        self.tells_start = False
+        """Whether it has a `boot` probe, so that one can wait for its word."""
         self.devices_began_s: dict[str, float] = {}
         self.gap: _Gap | None = None
 
@@ -132,8 +138,10 @@ class _Track:
         if reading.probe == "power" and "on_battery_bool" in values and measured_s >= self.on_battery.at_s:
             self.on_battery = _Said(values["on_battery_bool"], measured_s)
             self.runtime = _Said(values.get("battery_runtime_s"), measured_s)
-        if reading.probe == "boot" and "slept_s" in values and measured_s >= self.slept.at_s:
-            self.slept = _Said(values["slept_s"], measured_s)
+        if reading.probe == "boot":
+            self.tells_start = True
+            if "slept_s" in values and measured_s >= self.slept.at_s:
+                self.slept = _Said(values["slept_s"], measured_s)
         self._remember_starts(reading, measured_s)
 
     def _remember_starts(self, reading: Reading, measured_s: float) -> None:
@@ -210,7 +218,7 @@ class Outages:
                     _meanwhile(gap, reading, measured_s, profile)
                 elif len(gap.last) < _LAST_MAX_COUNT:
                     gap.last.append(_Kept(measured_s, reading, profile))
-            _hear_start(gap, track, reading, measured_s)
+            _hear_start(gap, reading, measured_s)
             if gap.silence.battery_meanwhile:
                 self._note_battery(room, gap)
         track.remember(reading, measured_s)
@@ -268,6 +276,7 @@ class Outages:
             )
             track.gap = _Gap(silence, room)
             track.gap.devices_before_s = dict(track.devices_began_s)
+            track.gap.slept_before = track.slept
             self._note_silence(room, track.gap)
 
     def _changed(self, now: float) -> Iterator[Outage]:
@@ -284,7 +293,7 @@ class Outages:
                 self._forget_silence(room, gap)
                 track.gap = None
                 continue
-            if until_s is not None and self._has_told_all(gap, until_s, now):
+            if until_s is not None and self._has_told_all(gap, track, until_s, now):
                 self._look_at_last(room, gap)
                 gap.is_settled = True
             one = self._explained(room, gap)
@@ -292,9 +301,11 @@ class Outages:
                 gap.shown = one
                 yield one
 
-    def _has_told_all(self, gap: _Gap, until_s: float, now: float) -> bool:
+    def _has_told_all(self, gap: _Gap, track: _Track, until_s: float, now: float) -> bool:
         if now - until_s >= _LISTEN_MAX_S:
             return True
+        if track.tells_start and not gap.has_told_start:
+            return False  # a plan may ask it every quarter of an hour only
         return now - until_s >= self._listen_s and now - gap.told_s >= self._listen_s / 2
 
     def _look_at_last(self, room: str, gap: _Gap) -> None:
@@ -425,7 +436,7 @@ def _look_at_start(gap: _Gap) -> None:
         gap.change(ran_on_s=max(before_s) - since_s, dark_s=start_s - max(before_s))
 
 
-def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -> None:
+def _hear_start(gap: _Gap, reading: Reading, measured_s: float) -> None:
     """Since when the PC, its agent or a device runs, and how the PC's run before ended."""
     values = reading.values
     if (uptime_s := values.get("uptime_s")) is None:
@@ -444,10 +455,13 @@ def _hear_start(gap: _Gap, track: _Track, reading: Reading, measured_s: float) -
     is_of_new_boot = is_new_start(began_s, gap.silence.boot_before_s, gap.silence.since_s)
     if is_of_new_boot and gap.silence.stop is None and (code := values.get("previous_stop_code")) in _STOPS:
         gap.change(stop=_STOPS[int(code)])
-    before = track.slept  # without a word from before nobody knows when it slept
-    is_asked = not is_of_new_boot and gap.silence.slept_s is None and "slept_s" in values
+    before = gap.slept_before
+    is_asked = not is_of_new_boot and "slept_s" in values
     if is_asked and before.value is not None and before.at_s <= gap.silence.since_s:
-        gap.change(slept_s=max(0.0, values["slept_s"] - before.value))
+        # The most that is told: what was measured before it fell asleep, and not sent any more, comes after.
+        gap.change(slept_s=max(gap.silence.slept_s or 0.0, values["slept_s"] - before.value))
+    until_s = gap.silence.until_s
+    gap.has_told_start = gap.has_told_start or (until_s is not None and measured_s >= until_s - _LIVE_S)
 
 
 _RUNGS: Final = {rung.value: rung for rung in Rung}

@@ -117,6 +117,31 @@ def test_a_collector_that_restarts_after_all_was_told_still_knows_it() -> None:
     assert [one.explanation.cause for one in village.settled] == [Cause.ISP]
 
 
+def test_a_room_whose_plan_asks_seldom_how_its_pc_came_to_run_is_listened_to_until_it_tells() -> None:
+    village = Village(random.Random(0), 2)
+    village.house.tells_boot_every_s = 900.0
+    village.run(1830.0)
+    village.house.awake = False
+    village.run(600.0)
+    village.house.awake = True
+    village.run(240.0)
+    assert village.settled == [], "its word is still to come"
+    village.run(600.0)
+    assert village.final_answer is Cause.PC_ASLEEP
+
+
+def test_what_was_measured_before_a_pc_fell_asleep_does_not_hide_its_sleep() -> None:
+    village = Village(random.Random(0), 2)
+    village.run(600.0)
+    village.house.provider = False
+    village.run(60.0)  # measured, and sent only after it has woken
+    village.house.awake = False
+    village.run(900.0)
+    village.house.awake = village.house.provider = True
+    village.run(1200.0)
+    assert village.final_answer is Cause.PC_ASLEEP
+
+
 def test_a_night_asleep_before_anybody_asked_does_not_explain_a_broken_line() -> None:
     village = Village(random.Random(0), 2)
     village.house.slept_s = 30_000.0

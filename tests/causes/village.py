@@ -37,6 +37,7 @@ class House:
     has_link_probe: bool = True
     remembers_stop: bool = True
     tells_boot: bool = True
+    tells_boot_every_s: float = STEP_S
     sends: bool = True
     runtime_s: float = 1200.0
     network_on_ups: bool = True
@@ -138,7 +139,7 @@ class House:
         }  # fmt: skip
         if self.remembers_stop:
             boot["previous_stop_code"] = self.stop.value
-        if self.tells_boot:
+        if self.tells_boot and (now - START_S) % self.tells_boot_every_s < STEP_S:
             yield Reading(probe="boot", target="pc", values=boot)
         if self.has_ups:
             yield Reading(
