@@ -116,6 +116,8 @@ class Collector:
             sender=settings.mail.sender,
             base_url=settings.web.links_url,
             by_hand=by_hand,
+            gather_s=settings.alerts.gather_s,
+            is_restless=self._is_restless,
         )
         self._journal, self._journal_problem = open_journal(
             self._folder / "journal.db", self._wall_s(), max_bytes=settings.journal_max_bytes
@@ -123,7 +125,12 @@ class Collector:
         self._running.callback(self._journal.close)
         self._broker = self._make_broker()
         self._mailer = Mailer(
-            self._outbox, settings.mail, clock_s=self._wall_s, language=settings.language, by_hand=by_hand
+            self._outbox,
+            settings.mail,
+            clock_s=self._wall_s,
+            language=settings.language,
+            by_hand=by_hand,
+            base_url=settings.web.links_url,
         )
         self._snapshot: Snapshot | None = None
         self._thread = threading.Thread(target=self._run_pipeline, name="pipeline")
@@ -423,6 +430,9 @@ class Collector:
             contacts=self._pipeline.watch.recipients_of(name),
             silence=outage.explanation if (outage := self._pipeline.watch.outages.of(name)) is not None else None,
         )
+
+    def _is_restless(self, room: str, now: float) -> bool:
+        return self._pipeline.watch.is_restless(room, now, self._settings.alerts.gather_s)
 
     def _publish_plans(self) -> None:
         """Leave every agent the plan of its room; again after each connect, since the broker remembers nothing."""

@@ -119,6 +119,10 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long after its own start, or after the broker came back, the collector believes nobody to be lost."""
     silent_after_s: Annotated[Seconds, msgspec.Meta(ge=2, le=86400)] = 180.0
     """How long an agent may say nothing before it counts as lost; at least some ticks of its plan."""
+    gather_s: Annotated[Seconds, msgspec.Meta(ge=0, le=3600)] = 90.0
+    """How long a letter waits for those about rooms near it, when several are in trouble at once: they leave as one
+    mail.
+    """
     review_every_s: Annotated[Seconds, msgspec.Meta(ge=0.2, le=300)] = 5.0
     """How often all rooms are judged."""
 

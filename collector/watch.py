@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from collector.alerting.decide import Notice, Recipient, decide
+from collector.alerting.gathering import FEWEST, area_of
 from collector.alerting.incident import Change, Incidents, Policy
 from collector.alerting.told import Told
 from collector.media.reflectors import Answered, reflector_of
@@ -176,6 +177,9 @@ class Watch:
         self._heard: dict[str, Heard] = {}
         self._lost: set[str] = set()  # agents whose absence is known already
         self._recipients: dict[str, tuple[Recipient, ...]] = {}
+        self._area_of: dict[str, tuple[str, ...]] = {}
+        self._near: dict[tuple[str, ...], frozenset[str]] = {}
+        """The rooms of each area."""
         self._version: int | None = None
         self._dropped: list[Change] = []
         self._mains_news: set[tuple[str, str]] = set()
@@ -201,6 +205,12 @@ class Watch:
             )
             self.rooms[name].keep_agents(view.agents_in(name))
         self._revoked = {name: last for name in view.rooms if (last := view.revoked_in(name)) is not None}
+        self._area_of = {name: area_of(room.place) for name, room in view.rooms.items()}
+        self._near = {
+            area: frozenset(name for name, one in self._area_of.items() if one == area)
+            for area in set(self._area_of.values())
+            if area
+        }
         self.outages.set_places({name: room.place for name, room in view.rooms.items()})
         for gone in self.rooms.keys() - view.rooms.keys():
             del self.rooms[gone]
@@ -232,6 +242,11 @@ class Watch:
             watched.every_s = {(job.probe, str(job.settings.get("target", ""))): job.every_s for job in jobs}
         watched.state.every_s = watched.every_s
         watched.profile, watched.plan = profile, plan
+
+    def is_restless(self, room: str, now: float, within_s: float) -> bool:
+        """Whether so many rooms near it are about to be told of, or were so lately, that it may be one trouble."""
+        near = self._near.get(self._area_of.get(room, ()), frozenset()) - {room}
+        return self.incidents.restless_count(near, now, within_s) >= FEWEST - 1
 
     def recipients_of(self, room: str) -> tuple[Recipient, ...]:
         """Who answers for a room now."""

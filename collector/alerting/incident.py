@@ -146,6 +146,21 @@ class Incidents:
         """Those that ended lately, in the order in which they did."""
         return tuple(self._ended.values())
 
+    def restless_count(self, rooms: Iterable[str], now: float, within_s: float) -> int:
+        """In how many of these rooms a trouble is beginning or ending, or was confirmed so lately, or ended: of how
+        many people are about to be told, or have just been.
+        """
+        return sum(self._is_restless(room, now, within_s) for room in rooms)
+
+    def _is_restless(self, room: str, now: float, within_s: float) -> bool:
+        track, incident = self._tracks.get(room), self._open.get(room)
+        if track is not None and (track.bad_since_s is not None or track.good_since_s is not None):
+            return True
+        if incident is not None:
+            return now - incident.confirmed_s <= within_s
+        over_s = within_s + self._policy.clear_after_s  # it is told so long after it was over
+        return any(one.room == room and now - (one.ended_s or 0.0) <= over_s for one in self._ended.values())
+
     def observe(self, verdict: Verdict, now: float) -> list[Change]:
         """Take in a room's verdict. `now` in Unix seconds; a clock set back only makes every wait begin anew.
 

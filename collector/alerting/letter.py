@@ -53,7 +53,7 @@ def compose(
     """
     incident = notice.incident
     words = Words(language, now, _ABOUT.get(incident.room, ""))
-    page = _sheet(notice, facts, words, base_url, earlier)
+    page = sheet_of(notice, facts, words, base_url, earlier)
     subject = _subject(notice, facts, words, is_first=is_first)
     message = as_mail(page, subject, words, sender=sender, recipient=notice.recipient)
     domain = address_of(sender).domain
@@ -135,7 +135,8 @@ def compose_test(to: str, language: Language, *, sender: str, now: float) -> Ema
 # What it says
 
 
-def _sheet(notice: Notice, facts: RoomFacts, words: Words, base_url: str, earlier: Sequence[Incident]) -> Sheet:
+def sheet_of(notice: Notice, facts: RoomFacts, words: Words, base_url: str, earlier: Sequence[Incident] = ()) -> Sheet:
+    """All that a letter about one room says."""
     incident = notice.incident
     rows = [] if words.about else [(words.say("row.room"), f"{facts.name} ({facts.room})")]
     if facts.place:
@@ -156,7 +157,7 @@ def _sheet(notice: Notice, facts: RoomFacts, words: Words, base_url: str, earlie
     return Sheet(
         level=level,
         first=first,
-        room="" if words.about else _label(facts, words),
+        room="" if words.about else label_of(facts, words),
         lead=lead,
         sections=(*sections, *_silence(incident, facts.silence, words), *_earlier(earlier, words)),
         rows=tuple(rows),
@@ -299,11 +300,11 @@ def _subject(notice: Notice, facts: RoomFacts, words: Words, *, is_first: bool) 
 def _line(facts: RoomFacts, words: Words, level: Level, findings: tuple[Finding, ...], when: str) -> str:
     cause = words.short(findings[0].code) if findings else words.say("subject.no_cause")
     state = words.say_of_it(f"subject.{level.name.lower()}", cause=cause)
-    label = words.say_of_it("name") if words.about else _label(facts, words)
+    label = words.say_of_it("name") if words.about else label_of(facts, words)
     return words.say("subject", room=label, state=state, when=when)
 
 
-def _label(facts: RoomFacts, words: Words) -> str:
+def label_of(facts: RoomFacts, words: Words) -> str:
     """What people call a room from afar: with its school, unless its name says it."""
     school = facts.place[-1] if facts.place else ""
     if not school or school.casefold() in facts.name.casefold():

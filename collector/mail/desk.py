@@ -5,6 +5,7 @@ from email.message import EmailMessage
 from typing import Final
 
 from collector.alerting.decide import Notice
+from collector.alerting.gathering import Part, part_of
 from collector.alerting.incident import OWN, Incident
 from collector.alerting.letter import RoomFacts, compose
 from collector.alerting.told import Told
@@ -16,7 +17,9 @@ _PAST_LOOKED_AT: Final = 100
 
 
 class Desk:
-    """Step 12 of the line up to the outbox. One thread uses it; `facts_of` is what letters say of a room."""
+    """Step 12 of the line up to the outbox. One thread uses it; `facts_of` is what letters say of a room,
+    `is_restless` whether letters about rooms near it are likely to follow, for which one waits `gather_s`.
+    """
 
     def __init__(
         self,
@@ -27,6 +30,8 @@ class Desk:
         sender: str,
         base_url: str,
         by_hand: ByHand | None = None,
+        gather_s: float = 0.0,
+        is_restless: Callable[[str, float], bool] = lambda _room, _now: False,
     ) -> None:
         self._outbox = outbox
         self._cases = cases
@@ -34,6 +39,8 @@ class Desk:
         self._sender = sender
         self._base_url = base_url
         self._by_hand = by_hand or ByHand()
+        self._gather_s = gather_s
+        self._is_restless = is_restless
         self._owed: dict[tuple[str, str], tuple[Notice, Told]] = {}  # by incident and person: the latest tells all
 
     def owe(self, notices: Iterable[Notice], told: Told, now: float) -> None:
@@ -51,12 +58,16 @@ class Desk:
             if self._by_hand.is_underway(notice.key):
                 continue
             earlier = self._unsent_before(notice)
+            part = None if earlier else self._part(notice, now)
+            is_held = part is not None and self._is_restless(notice.incident.room, now)
             self._outbox.put(
                 notice,
                 self._message(notice, told, now, earlier),
                 now,
                 instead_of=[one.incident for one in earlier],
                 taken=self._by_hand.settle(notice.key),
+                part=part,
+                held_s=self._gather_s if is_held else 0.0,
             )
             del self._owed[known]
         return bool(owed)
@@ -79,6 +90,9 @@ class Desk:
             is_first=all(one.sent_s is None for one in told.of(notice.incident.incident, notice.recipient.address)),
             earlier=earlier,
         )
+
+    def _part(self, notice: Notice, now: float) -> Part | None:
+        return part_of(notice, self._facts_of(notice.incident.room), now=now, base_url=self._base_url)
 
     def _unsent_before(self, notice: Notice) -> list[Incident]:
         """Incidents of the same room of which the person should know and does not, since no letter left."""

@@ -4,8 +4,9 @@ import logging
 import threading
 import zlib
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
+from collector.alerting.gathering import FEWEST, gathered
 from collector.mail.outbox import DueLetter, Outbox, Taken
 from collector.mail.relay import MailFailed, MailSettings, RelayFailed, Way, open_way
 from collector.storage.database import DatabaseRefused
@@ -20,11 +21,19 @@ PATIENCE_S: Final = 5 * 86400.0
 _JITTER: Final = 0.2
 _FEWEST_TRIES: Final = 10
 _AT_ONCE: Final = 50
+_TOGETHER_AT_MOST: Final = 300
 _BROKEN_IN_A_ROW: Final = 3
 _LOOK_EVERY_S: Final = 60.0
 _TIDY_EVERY_S: Final = 3600.0
 _POLITE_STOP_S: Final = 2.0
 _STOP_WITHIN_S: Final = 3.0
+
+
+class _Bundle(NamedTuple):
+    """Letters that leave as one mail; a single one as it was written."""
+
+    letters: tuple[DueLetter, ...]
+    mail: DueLetter
 
 
 class ByHand:
@@ -79,7 +88,8 @@ class ByHand:
 class Mailer:
     """Sends what the outbox holds. Its thread sleeps until it is woken or the next try is due.
 
-    `language` is the one in which the relay's troubles are written on waiting letters. `clock_s` is Unix time.
+    `language` is the one in which the relay's troubles are written on waiting letters. `clock_s` is Unix time,
+    `base_url` where people find the pages.
     """
 
     def __init__(
@@ -90,9 +100,11 @@ class Mailer:
         clock_s: Callable[[], float],
         language: Language = "vi",
         by_hand: ByHand | None = None,
+        base_url: str = "",
     ) -> None:
         self._outbox = outbox
         self._settings = settings
+        self._base_url = base_url
         self._clock_s = clock_s
         self._language = language
         self._by_hand = by_hand or ByHand()
@@ -103,7 +115,8 @@ class Mailer:
         self._lost_since_s: float | None = None
         self._refuses = False
         self._tidied_s = float("-inf")
-        self._unrecorded: dict[int, tuple[float, str]] = {}
+        self._unrecorded: dict[tuple[int, ...], tuple[float, str]] = {}
+        self._apart: set[int] = set()
 
     def start(self) -> None:
         """Begin with what is due. Who has just mended the settings need not wait for the hour to be over."""
@@ -201,12 +214,13 @@ class Mailer:
         try:
             with way:
                 for letter in due:
-                    if self._stopping.is_set() or not self._outbox.claim(letter, _next_try_s(letter, now)):
+                    bundle = None if self._stopping.is_set() else self._claim(letter, now)
+                    if bundle is None:
                         continue
                     try:
-                        self._try(way, letter)
+                        self._try(way, bundle)
                     except RelayFailed as error:
-                        self._note_failed(letter, error)
+                        self._note_failed(bundle, error)
                         if broken_count + 1 >= _BROKEN_IN_A_ROW:
                             self._note_lost(error, now, tried=False)
                         return broken_count + 1
@@ -218,27 +232,57 @@ class Mailer:
             self._way = None
         return broken_count
 
-    def _try(self, way: Way, letter: DueLetter) -> None:
+    def _claim(self, letter: DueLetter, now: float) -> _Bundle | None:
+        """Take a letter, and those that may go in one mail with it, due or not; None when it is not to be sent now."""
+        together = [
+            one for one in self._outbox.together(letter, _TOGETHER_AT_MOST) if one.due.letter not in self._apart
+        ]
+        is_among = any(one.due.letter == letter.letter for one in together)
+        if not is_among or len(together) < FEWEST:
+            return _Bundle((letter,), letter) if self._outbox.claim(letter, _next_try_s(letter, now)) else None
+        claimed = [one for one in together if self._outbox.claim(one.due, _next_try_s(one.due, now))]
+        if len(claimed) < FEWEST:
+            return _Bundle((claimed[0].due,), claimed[0].due) if claimed else None  # the others keep their next try
+        message = gathered(
+            {one.due.key: one.part for one in claimed},
+            letter.address,
+            sender=self._settings.sender,
+            now=now,
+            base_url=self._base_url,
+        )
+        letters = tuple(one.due for one in claimed)
+        return _Bundle(letters, letters[0]._replace(raw=message.as_bytes()))
+
+    def _try(self, way: Way, bundle: _Bundle) -> None:
         try:
-            words = way.hand_over(letter)
+            words = way.hand_over(bundle.mail)
         except RelayFailed:
             raise
         except MailFailed as error:
-            if error.permanent:
+            if not error.permanent:
+                self._note_failed(bundle, error)
+            elif len(bundle.letters) > 1:
+                # It may be this mail that is not wanted, and no letter in it: each goes alone from now on.
+                self._apart.update(one.letter for one in bundle.letters)
+                self._note_failed(bundle, error)
+            else:
+                (letter,) = bundle.letters
                 log.warning("letter %d to %s is refused for good: %s", letter.letter, letter.address, error)
                 self._outbox.refused(letter.letter, self._clock_s(), error.text(self._language))
-            else:
-                self._note_failed(letter, error)
             return
         # Record after sending: a crash here repeats a letter, it does not lose one.
-        self._unrecorded[letter.letter] = (self._clock_s(), words)
+        if len(bundle.letters) > 1:
+            words = say("mail.gathered", self._language, count=len(bundle.letters), words=words)
+        letters = tuple(one.letter for one in bundle.letters)
+        self._apart.difference_update(letters)
+        self._unrecorded[letters] = (self._clock_s(), words)
         self._record_again()
 
     def _record_again(self) -> None:
         """Write down what was sent; before anything else is, so that a full disk does not send a letter each minute."""
-        for letter, (sent_s, words) in list(self._unrecorded.items()):
-            self._outbox.sent(letter, sent_s, words)
-            del self._unrecorded[letter]
+        for letters, (sent_s, words) in list(self._unrecorded.items()):
+            self._outbox.sent(letters, sent_s, words)
+            del self._unrecorded[letters]
 
     def _note_lost(self, error: RelayFailed, now: float, *, tried: bool) -> None:
         if self._stopping.is_set():
@@ -255,10 +299,11 @@ class Mailer:
             log.info("letters leave again")
             self._outbox.hasten(self._clock_s())
 
-    def _note_failed(self, letter: DueLetter, error: MailFailed) -> None:
-        if letter.tries_count == 0:
-            log.warning("letter %d to %s waits: %s", letter.letter, letter.address, error)
-        self._outbox.failed(letter.letter, error.text(self._language))
+    def _note_failed(self, bundle: _Bundle, error: MailFailed) -> None:
+        for letter in bundle.letters:
+            if letter.tries_count == 0:
+                log.warning("letter %d to %s waits: %s", letter.letter, letter.address, error)
+            self._outbox.failed(letter.letter, error.text(self._language))
 
     def _tidy(self, now: float) -> None:
         # So long by the clock, and tried again and again: it is no clock that was wrong when the letter was written.

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from email.message import EmailMessage
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import (
     Column,
@@ -28,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from collector.alerting.gathering import Part
 from collector.alerting.health import DAILY
 from collector.alerting.told import Tellable, Telling, Told
 from collector.storage.database import metadata
@@ -57,8 +59,21 @@ _letter: Final = Table(
 )
 """`raw` is the whole letter (RFC 5322); `settled_s` is when it stopped waiting."""
 
+_part: Final = Table(
+    "letter_part",
+    metadata,
+    Column("letter", Integer, primary_key=True),
+    Column("tag", String(300), nullable=False),
+    Column("part", Text, nullable=False),
+    Index("letter_part_by_tag", "tag"),
+)
+"""What a letter says where it is gathered with others (JSON of a `gathering.Part`)."""
+
 _TELLING: Final = (
     _letter.c.key, _letter.c.incident, _letter.c.address, _letter.c.written_s, _letter.c.state, _letter.c.settled_s,
+)  # fmt: skip
+_DUE: Final = (
+    _letter.c.id, _letter.c.key, _letter.c.address, _letter.c.written_s, _letter.c.tries_count, _letter.c.raw,
 )  # fmt: skip
 _WAITS: Final = _letter.c.state == LetterState.WAITING.value
 
@@ -79,6 +94,13 @@ class DueLetter(NamedTuple):
     written_s: float
     tries_count: int
     raw: bytes
+
+
+class Together(NamedTuple):
+    """A letter beside which others may go in the same mail, and what it says there."""
+
+    due: DueLetter
+    part: Part
 
 
 class Outbox:
@@ -106,9 +128,12 @@ class Outbox:
         *,
         instead_of: Collection[str] = (),
         taken: Taken | None = None,
+        part: Part | None = None,
+        held_s: float = 0.0,
     ) -> bool:
         """Keep a letter until it is sent; False when this notice lies here already, whatever became of it. `taken`: it
-        was sent already, past the outbox.
+        was sent already, past the outbox. `part`: what it says where it goes in one mail with others, for which it
+        waits at first for `held_s`.
 
         Letters to the same person of the same incident, or of those that it tells of in their place, that still wait
         are not sent any more: each letter tells the whole story, and nobody wants yesterday's news after today's.
@@ -121,7 +146,7 @@ class Outbox:
             "raw": message.as_bytes(),
             "written_s": now,
             "state": LetterState.WAITING.value,
-            "next_try_s": now,
+            "next_try_s": now + held_s,
         }
         if taken is not None:
             settled = {"state": LetterState.SENT.value, "settled_s": taken.at_s, "server_words": _brief(taken.words)}
@@ -135,7 +160,10 @@ class Outbox:
         try:
             with self._engine.begin() as connection:
                 # First of all, so that SQLite takes the lock for writing before anything is read and believed.
-                connection.execute(insert(_letter).values(row))
+                put = connection.execute(insert(_letter).values(row))
+                if part is not None and put.inserted_primary_key is not None:
+                    own = {"letter": put.inserted_primary_key[0], "tag": part.tag, "part": _in_json(part)}
+                    connection.execute(insert(_part).values(own))
                 merged = [one.id for one in connection.execute(select(_letter.c.id).where(*older))]
                 news = _settle(connection, merged, LetterState.MERGED, now)
                 self._look(connection)
@@ -232,11 +260,22 @@ class Outbox:
 
         Least tried first, since a letter over which the relay breaks the connection must not stand before all others.
         """
-        wanted = (_letter.c.id, _letter.c.key, _letter.c.address, _letter.c.written_s, _letter.c.tries_count)
-        asked = select(*wanted, _letter.c.raw).where(_WAITS, _is_due(now))
+        asked = select(*_DUE).where(_WAITS, _is_due(now))
         with self._engine.connect() as connection:
             rows = connection.execute(asked.order_by(_letter.c.tries_count, _letter.c.id).limit(limit))
             return tuple(DueLetter(*row) for row in rows)
+
+    def together(self, letter: DueLetter, limit: int) -> tuple[Together, ...]:
+        """At most `limit` letters that wait, due or not, and may go in one mail with this one, which is among them;
+        none where it stands alone.
+        """
+        tag = select(_part.c.tag).where(_part.c.letter == letter.letter).scalar_subquery()
+        both = _letter.join(_part, _part.c.letter == _letter.c.id)
+        asked = select(*_DUE, _part.c.part).select_from(both)
+        mine = (_WAITS, _letter.c.address == letter.address, _part.c.tag == tag)
+        with self._engine.connect() as connection:
+            rows = connection.execute(asked.where(*mine).order_by(_letter.c.id).limit(limit)).all()
+        return tuple(Together(DueLetter(*row[:-1]), _of_json(row[-1])) for row in rows)
 
     def next_try_s(self) -> float | None:
         """When the next letter is due; None when none waits."""
@@ -255,13 +294,13 @@ class Outbox:
         with self._engine.begin() as connection:
             return connection.execute(update(_letter).where(*same).values(claimed)).rowcount == 1
 
-    def sent(self, letter: int, now: float, words: str) -> None:
-        """The server has taken it, even if another letter was to take its place in the meantime."""
-        self._close(letter, LetterState.SENT, now, words, _letter.c.state.in_(("waiting", "merged")))
+    def sent(self, letters: Sequence[int], now: float, words: str) -> None:
+        """The server has taken them as one mail, even if another letter was to take a place in the meantime."""
+        self._close(letters, LetterState.SENT, now, words, _letter.c.state.in_(("waiting", "merged")))
 
     def refused(self, letter: int, now: float, words: str) -> None:
         """It will never be taken."""
-        self._close(letter, LetterState.REFUSED, now, words, _WAITS)
+        self._close((letter,), LetterState.REFUSED, now, words, _WAITS)
 
     def failed(self, letter: int, words: str) -> None:
         """It was not taken this time."""
@@ -307,13 +346,18 @@ class Outbox:
         worn = and_(_letter.c.incident == DAILY, _letter.c.written_s < now - KEPT_S)
         with self._engine.begin() as connection:
             connection.execute(delete(_letter).where(~_WAITS, or_(_letter.c.incident.not_in(fresh), worn)))
+            connection.execute(delete(_part).where(_part.c.letter.not_in(select(_letter.c.id).where(_WAITS))))
             self._look(connection)
 
-    def _close(self, letter: int, state: LetterState, now: float, words: str, if_so: ColumnElement[bool]) -> None:
+    def _close(
+        self, letters: Sequence[int], state: LetterState, now: float, words: str, if_so: ColumnElement[bool]
+    ) -> None:
+        values = {"state": state.value, "settled_s": now, "server_words": _brief(words)}
+        news: list[Telling] = []
         with self._engine.begin() as connection:
-            values = {"state": state.value, "settled_s": now, "server_words": _brief(words)}
-            done = connection.execute(update(_letter).where(_letter.c.id == letter, if_so).values(values))
-            news = _tellings(connection, [letter] if done.rowcount else [])
+            for letter in letters:
+                done = connection.execute(update(_letter).where(_letter.c.id == letter, if_so).values(values))
+                news += _tellings(connection, [letter] if done.rowcount else [])
             if state is LetterState.SENT:
                 self._heeded_id = connection.scalar(select(func.max(_letter.c.id))) or 0
             self._look(connection)
@@ -336,6 +380,13 @@ class Outbox:
                     self._refused_since_s.setdefault(one.address, one.refused_s)
                 elif one.sent_s is not None:
                     self._refused_since_s.pop(one.address, None)
+
+
+def _in_json(part: Part) -> str:
+    return msgspec.json.encode(part).decode()
+
+
+_of_json: Final = msgspec.json.Decoder(Part).decode
 
 
 def _settle(connection: Connection, letters: list[int], state: LetterState, now: float) -> list[Telling]:

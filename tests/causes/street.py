@@ -100,7 +100,7 @@ portal_url = "http://{COLLECTOR}/probe?{{{{nonce}}}}"
 portal_body = "sansang {{{{nonce}}}}"
 mtu_address = "{COLLECTOR}"
 collector = "{COLLECTOR_NAME}:{BROKER_PORT}"
-thorough_every_count = 10
+thorough_every_count = 2
 every_s = 18
 timeout_s = 0.6
 

@@ -12,7 +12,7 @@ from collector.alerting.incident import Incidents, Policy
 from collector.alerting.told import Told
 from collector.outages import Outage, Outages
 from collector.rooms.registry import Agent, RegistryView, Room, Standing
-from collector.watch import Doubt, Watch
+from collector.watch import Doubt, Review, Watch
 from contract.outcome import Outcome
 from contract.reading import Reading
 from contract.rung import Rung
@@ -204,8 +204,15 @@ class Village:
             silent_after_s=180.0,
             outages=Outages(known),
         )
-        watch.set_rooms(_registry(self.houses), lambda _: None, self.now)
+        watch.set_rooms(self.registry(), lambda _: None, self.now)
         return watch
+
+    def registry(self) -> RegistryView:
+        """All rooms, each with its agent."""
+        return _registry(self.houses)
+
+    def on_review(self, review: Review) -> None:
+        """Take what was found; nothing here."""
 
     def restart_collector(self) -> None:
         """A new watch, which knows only what was stored, and the agents' last words."""
@@ -268,6 +275,7 @@ class Village:
         else:
             doubt = Doubt(is_settling=self.now - self.broker_back_s <= 120.0)
         review = self.watch.review(self.now, doubt=doubt)
+        self.on_review(review)
         mine = [one for one in review.outages if one.room == self.house.room]
         self.guesses += [one for one in mine if one.silence.until_s is None]
         self.settled += [one for one in mine if one.is_settled]

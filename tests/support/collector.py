@@ -19,6 +19,7 @@ hold_off_s = 2
 clear_after_s = 2
 grace_s = 1
 silent_after_s = 5
+gather_s = 1
 review_every_s = 0.5
 """
 _WAIT_S: Final = 60.0

@@ -200,7 +200,7 @@ class Line:
 
     def send(self) -> None:
         for due in self.outbox.due(self.now, 100):
-            self.outbox.sent(due.letter, self.now, "250 OK")
+            self.outbox.sent((due.letter,), self.now, "250 OK")
 
     @property
     def written(self) -> list[tuple[str, str, str]]:

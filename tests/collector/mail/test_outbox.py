@@ -51,7 +51,7 @@ def test_a_notice_is_written_once_however_often_it_is_put(engine: Engine, outbox
 
 def test_a_letter_that_was_sent_is_not_put_again(outbox: Outbox) -> None:
     put(outbox, notice())
-    outbox.sent(1, NOW_S + 1, "250 OK")
+    outbox.sent((1,), NOW_S + 1, "250 OK")
     assert not put(outbox, notice(), NOW_S + 5)
     assert states(outbox) == ["sent"]
 
@@ -61,9 +61,9 @@ def test_only_whose_letter_left_counts_as_told_of_an_incident(outbox: Outbox) ->
     put(outbox, notice(one))
     put(outbox, notice(one, recipient=LAN))
     put(outbox, notice(other))
-    outbox.sent(1, NOW_S + 1, "250 OK")
+    outbox.sent((1,), NOW_S + 1, "250 OK")
     assert outbox.addressees([one.incident, other.incident]) == {one.incident: ("pao@example.vn",)}
-    outbox.sent(2, NOW_S + 2, "250 OK")
+    outbox.sent((2,), NOW_S + 2, "250 OK")
     assert outbox.addressees([one.incident]) == {one.incident: ("pao@example.vn", LAN.address)}
 
 
@@ -84,7 +84,7 @@ def test_a_letter_takes_no_place_of_another_person_or_another_incident(outbox: O
 
 def test_a_letter_that_was_sent_before_keeps_its_place(outbox: Outbox) -> None:
     put(outbox, notice())
-    outbox.sent(1, NOW_S + 1, "250 OK")
+    outbox.sent((1,), NOW_S + 1, "250 OK")
     put(outbox, notice(incident(ended_s=NOW_S + 1800), Reason.ENDED), NOW_S + 2000)
     assert states(outbox) == ["sent", "waiting"]
 
@@ -94,7 +94,7 @@ def test_a_letter_that_left_while_a_newer_one_was_written_counts_as_sent(outbox:
     (underway,) = outbox.due(NOW_S, 10)
     assert outbox.claim(underway, NOW_S + 60)
     put(outbox, notice(incident(ended_s=NOW_S + 1800), Reason.ENDED), NOW_S + 2000)
-    outbox.sent(underway.letter, NOW_S + 2001, "250 OK")
+    outbox.sent((underway.letter,), NOW_S + 2001, "250 OK")
     assert states(outbox) == ["sent", "waiting"]
 
 
@@ -130,7 +130,7 @@ def test_what_was_told_is_known_again_after_a_restart(engine: Engine, outbox: Ou
     first, other = notice(), notice(recipient=LAN)
     put(outbox, first)
     put(outbox, other, NOW_S + 1)
-    outbox.sent(1, NOW_S + 7, "250 OK")
+    outbox.sent((1,), NOW_S + 7, "250 OK")
     told = Outbox(engine).told()
     incident_id = first.incident.incident
     assert told.find(incident_id, first.key) == Telling(
@@ -175,14 +175,14 @@ def test_what_waits_is_counted_again_after_a_restart(engine: Engine, outbox: Out
     for number in range(4):
         put(outbox, notice(incident(number=number)))
     outbox.refused(1, NOW_S, "550 no")
-    outbox.sent(2, NOW_S, "250 OK")
+    outbox.sent((2,), NOW_S, "250 OK")
     for one in (outbox, Outbox(engine)):
         assert (one.waiting_count(), one.refused_count()) == (2, 1)
 
 
 def test_old_letters_are_forgotten_with_their_incident(outbox: Outbox) -> None:
     put(outbox, notice(incident(number=1)))
-    outbox.sent(1, NOW_S, "250 OK")
+    outbox.sent((1,), NOW_S, "250 OK")
     put(outbox, notice(incident(number=2)))
     outbox.prune(NOW_S + KEPT_S)
     assert states(outbox) == ["sent", "waiting"]
@@ -192,9 +192,9 @@ def test_old_letters_are_forgotten_with_their_incident(outbox: Outbox) -> None:
 
 def test_the_first_letter_of_a_long_incident_is_kept_as_long_as_people_are_reminded(outbox: Outbox) -> None:
     put(outbox, notice())
-    outbox.sent(1, NOW_S, "250 OK")
+    outbox.sent((1,), NOW_S, "250 OK")
     put(outbox, notice(reason=Reason.REMINDER, number=1), NOW_S + 89 * DAY_S)
-    outbox.sent(2, NOW_S + 89 * DAY_S, "250 OK")
+    outbox.sent((2,), NOW_S + 89 * DAY_S, "250 OK")
     outbox.prune(NOW_S + 120 * DAY_S)
     assert states(outbox) == ["sent", "sent"]
 
@@ -215,7 +215,7 @@ def test_whoever_has_got_a_letter_since_has_been_told(outbox: Outbox) -> None:
     put(outbox, notice(first))
     put(outbox, notice(first, Reason.ENDED))
     put(outbox, notice(second))
-    outbox.sent(3, NOW_S + 1, "250 OK")
+    outbox.sent((3,), NOW_S + 1, "250 OK")
     assert outbox.untold([first.incident, second.incident], PAO.address) == frozenset()
 
 
@@ -224,7 +224,7 @@ def test_a_letter_after_which_one_left_does_not_tell_that_mail_is_stuck(engine: 
     put(outbox, notice(incident(number=1)))
     put(outbox, notice(incident(number=2)), NOW_S + 60)
     assert outbox.unheeded_since_s() == NOW_S
-    outbox.sent(2, NOW_S + 70, "250 OK")
+    outbox.sent((2,), NOW_S + 70, "250 OK")
     for one in (outbox, Outbox(engine)):
         assert one.unheeded_since_s() is None, "mail leaves: it is the one letter that is not taken"
     put(outbox, notice(incident(number=3)), NOW_S + 80)
@@ -238,7 +238,7 @@ def test_an_address_is_refused_until_a_letter_is_taken(engine: Engine, outbox: O
     outbox.refused(1, NOW_S + 5, "550 no such user")
     for one in (outbox, Outbox(engine)):
         assert one.refused_addresses() == {PAO.address: NOW_S + 5}
-    outbox.sent(2, NOW_S + 9, "250 OK")
+    outbox.sent((2,), NOW_S + 9, "250 OK")
     for one in (outbox, Outbox(engine)):
         assert one.refused_addresses() == {}
 
@@ -249,7 +249,7 @@ def test_old_daily_mails_are_forgotten_though_new_ones_come(outbox: Outbox) -> N
         daily = Daily(day=f"2025-11-{number}", recipient=PAO)
         message = compose(notice(), FACTS, "vi", sender=SENDER, now=written_s, base_url=PAGES)
         outbox.put(daily, message, written_s)
-        outbox.sent(number + 1, written_s, "250 OK")
+        outbox.sent((number + 1,), written_s, "250 OK")
     outbox.prune(NOW_S + KEPT_S + DAY_S)
     assert [one.written_s for one in outbox.letters(9)] == [NOW_S + KEPT_S + DAY_S]
 
@@ -263,7 +263,7 @@ def test_many_threads_put_send_and_look_at_once(outbox: Outbox) -> None:
                 put(outbox, notice(incident(number=number * 10 + step)))
                 for due in outbox.due(NOW_S, 3):
                     if outbox.claim(due, NOW_S + 60):
-                        outbox.sent(due.letter, NOW_S, "250 OK")
+                        outbox.sent((due.letter,), NOW_S, "250 OK")
                 outbox.letters(10)
         except BaseException as error:  # noqa: BLE001 - brought to the test's own thread
             troubles.append(error)
