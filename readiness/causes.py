@@ -300,7 +300,8 @@ def _farewell(silence: Silence) -> Explanation | None:
 def _battery(silence: Silence) -> Explanation | None:
     """Rows 4, 5 and 16: the last word came from the battery, or what was measured meanwhile did."""
     lived_on = silence.is_new_boot is False
-    if silence.battery_meanwhile and lived_on and silence.failed_rung in _NETWORK_GONE:
+    outlived_it = lived_on or silence.began_before_start  # at first: in the end its battery may be empty, too
+    if silence.battery_meanwhile and outlived_it and silence.failed_rung in _NETWORK_GONE:
         if _is_area(silence) and silence.batteries_near_count:
             return _by(silence, Cause.AREA_POWER, Witness.ON_BATTERY_MEANWHILE, Witness.NEIGHBOURS_SILENT)
         return _by(

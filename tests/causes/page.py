@@ -27,7 +27,7 @@ applies wins; the witnesses are gathered in `collector/outages.py`.
 
 This page is written by `python3 dev.py test --long tests/causes`: each script happens many times over, at random
 moments and for random spans, to simulated rooms whose every fault is known, and the shipping code answers. Such rooms
-have one fault at a time and witnesses that do not lie: real ones will do worse.
+have witnesses that do not lie: real ones will do worse.
 """
 
 
@@ -80,7 +80,30 @@ class Answers:
         )
 
 
-def page(full: Answers, less: Answers, real: str) -> str:
+class Pairs:
+    """What was answered of two faults at once."""
+
+    def __init__(self) -> None:
+        self.total = self._named = 0
+        self.wrong: list[tuple[tuple[str, str], Cause]] = []
+
+    def count(self, pair: tuple[str, str], cause: Cause, truths: frozenset[Cause]) -> None:
+        """Take in one answer."""
+        self.total += 1
+        self._named += cause in truths
+        if cause not in truths and cause is not Cause.UNKNOWN:
+            self.wrong.append((pair, cause))
+
+    @property
+    def figures(self) -> str:
+        """For the page."""
+        return (
+            f"Of {self.total} silences {self._named / self.total:.1%} were explained by one of the two, "
+            f"{len(self.wrong) / self.total:.1%} by a third, the rest stayed UNKNOWN."
+        )
+
+
+def page(full: Answers, less: Answers, pairs: Pairs, real: str) -> str:
     """The whole page; `real` is its section about real programs, which another test writes."""
     return "\n".join((
         HEAD,
@@ -96,6 +119,11 @@ def page(full: Answers, less: Answers, real: str) -> str:
         f"first two. {_figures(less)}",
         "",
         *_matrix(less),
+        "",
+        "## With two faults at once",
+        "",
+        "Every two of ten faults of one room, in either order, the second before the first is over, with a UPS and",
+        f"without, mended in either order. {pairs.figures}",
         "",
         *([real] if real else []),
         _AFTER_REAL,

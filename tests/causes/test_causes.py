@@ -1,5 +1,6 @@
 """Each row of the table of causes happens, many times over; the answers are counted against the truth."""
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,14 @@ import pytest
 
 from contract.catalogue import knows
 from readiness.causes import Cause, Certainty, Stop, Witness
-from tests.causes.page import Answers, page, real_section
+from tests.causes.page import Answers, Pairs, page, real_section
+from tests.causes.pairs import FAULTS, suffer
 from tests.causes.scripts import AREA_COUNT, SCRIPTS, Script
 from tests.causes.village import House, Village
 
 SHORT_COUNT: Final = 2
 LONG_COUNT: Final = 12
+PAIRS_LONG_COUNT: Final = 8
 RIGHT_AFTER: Final = 0.95
 RIGHT_LIVE: Final = 0.80
 PAGE: Final = Path(__file__).parents[2] / "docs" / "causes.md"
@@ -278,9 +281,39 @@ def test_a_room_that_measures_every_few_seconds_is_explained_too() -> None:
     assert village.final_answer is Cause.ISP
 
 
+def test_a_power_cut_that_took_the_router_first_and_the_pc_at_last_is_not_the_routers() -> None:
+    village = Village(random.Random(0), 2)
+    village.house.network_on_ups = False
+    village.run(600.0)
+    village.house.mains = False
+    village.run(1500.0)  # the UPS lasts for 1200
+    village.house.mains = True
+    village.house.start_pc(village.now)
+    village.run(1200.0)
+    assert village.final_answer is Cause.POWER_CUT_NETWORK
+
+
 @pytest.mark.parametrize("code", [*(f"outage.{one}" for one in Cause), *(f"witness.{one}" for one in Witness)])
 def test_every_cause_and_every_witness_has_its_words(code: str) -> None:
     assert knows(code)
+
+
+def play_pairs(count: int) -> Pairs:
+    """Every two faults, in either order; so many times each."""
+    counted = Pairs()
+    for (one, first), (other, second) in itertools.permutations(FAULTS.items(), 2):
+        for number in range(count):
+            village = Village(random.Random(f"{one} {other} {number}"), 2)
+            has_ups, is_nested = village.chance.random() < 0.5, village.chance.random() < 0.5
+            for cause in suffer(village, first, second, has_ups=has_ups, is_nested=is_nested):
+                counted.count((one, other), cause, first.truths | second.truths)
+    return counted
+
+
+def test_of_two_faults_at_once_one_is_named_or_none_and_never_a_third() -> None:
+    counted = play_pairs(1)
+    assert counted.total > 80
+    assert counted.wrong == []
 
 
 @pytest.mark.long
@@ -292,7 +325,9 @@ def test_the_table_of_causes_is_right_often_enough() -> None:
             for without in WITHOUT.values():
                 less.count(script, play(script, seed, without))
     real = real_section(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else ""
-    PAGE.write_text(page(full, less, real), encoding="utf-8")
+    pairs = play_pairs(PAIRS_LONG_COUNT)
+    PAGE.write_text(page(full, less, pairs, real), encoding="utf-8")
+    assert pairs.wrong == []
     assert full.right_after_ratio >= RIGHT_AFTER
     assert full.right_live_ratio >= RIGHT_LIVE
     assert full.rash_count == less.rash_count == 0
