@@ -264,7 +264,7 @@ def _by(silence: Silence, cause: Cause, *evidence: Witness, rung: str = "") -> E
 
 
 def _ours(silence: Silence) -> Explanation | None:
-    """Row 14: the room ran on with its way to the Internet open, and it was we who could not see, or many at once."""
+    """The room ran on with its way to the Internet open, and it was we who could not see, or many at once."""
     ran_on = silence.until_s is not None and silence.is_new_boot is False and not silence.goodbye
     if not ran_on or silence.failed_rung or silence.is_new_agent:
         return None
@@ -281,12 +281,12 @@ def _ours(silence: Silence) -> Explanation | None:
 
 
 def _cloned(silence: Silence) -> Explanation | None:
-    """Row 23."""
+    """Two PCs speak with one identity."""
     return _by(silence, Cause.CLONED, Witness.TWO_PCS) if silence.is_cloned else None
 
 
 def _farewell(silence: Silence) -> Explanation | None:
-    """Rows 1 to 3: the agent said why it went. A PC that shuts down on battery does so for want of power."""
+    """The agent said why it went. A PC that shuts down on battery does so for want of power."""
     cause = _GOODBYES.get(silence.goodbye)
     if cause is None:
         return None
@@ -298,7 +298,7 @@ def _farewell(silence: Silence) -> Explanation | None:
 
 
 def _battery(silence: Silence) -> Explanation | None:
-    """Rows 4, 5 and 16: the last word came from the battery, or what was measured meanwhile did."""
+    """The last word came from the battery, or what was measured meanwhile did."""
     lived_on = silence.is_new_boot is False
     outlived_it = lived_on or silence.began_before_start  # at first: in the end its battery may be empty, too
     if silence.battery_meanwhile and outlived_it and silence.failed_rung in _NETWORK_GONE:
@@ -333,7 +333,7 @@ def _lasts(silence: Silence) -> bool:
 
 
 def _area(silence: Silence) -> Explanation | None:
-    """Rows 15 and 16: rooms nearby fell silent together, and those farther off did not."""
+    """Rooms nearby fell silent together, and those farther off did not."""
     if not _is_area(silence):
         return None
     if silence.until_s is None:
@@ -349,7 +349,7 @@ def _area(silence: Silence) -> Explanation | None:
 
 
 def _new_start(silence: Silence) -> Explanation | None:
-    """Rows 2, 3, 6, 7 and 20: the PC started anew; its own log says how it had stopped, and its devices whether they
+    """The PC started anew; its own log says how it had stopped, and its devices whether they
     stopped with it.
     """
     if not silence.is_new_boot or silence.began_before_start:
@@ -371,28 +371,28 @@ def _new_start(silence: Silence) -> Explanation | None:
 
 
 def _slept(silence: Silence) -> Explanation | None:
-    """Row 1 without a goodbye: the PC ran on, and slept for most of the silence."""
+    """The PC ran on, and slept for most of the silence."""
     if silence.is_new_boot is not False or not _slept_long(silence):
         return None
     return _by(silence, Cause.PC_ASLEEP, Witness.PC_RAN_ON, Witness.PC_SLEPT)
 
 
 def _new_agent(silence: Silence) -> Explanation | None:
-    """Row 18: the PC ran on, and only the agent started anew."""
+    """The PC ran on, and only the agent started anew."""
     if silence.is_new_boot is False and silence.is_new_agent and not silence.began_before_start:
         return _by(silence, Cause.AGENT_CRASHED, Witness.PC_RAN_ON, Witness.AGENT_STARTED_ANEW)
     return None
 
 
 def _refused(silence: Silence) -> Explanation | None:
-    """Row 22: the way was there, and the broker refused us."""
+    """The way was there, and the broker refused us."""
     if silence.was_refused and not silence.failed_rung:
         return _by(silence, Cause.CREDENTIALS, Witness.WAS_REFUSED)
     return None
 
 
 def _rung(silence: Silence) -> Explanation | None:
-    """Rows 8 to 13: the PC went on measuring, and the first rung of the way that failed is the cause."""
+    """The PC went on measuring, and the first rung of the way that failed is the cause."""
     cause = _RUNGS.get(silence.failed_rung)
     if silence.until_s is None or cause is None or not _is_measured(silence):
         return None

@@ -251,8 +251,8 @@ UPS is a real `upsd` whose driver plays a script. Sleep is made: the program sta
 set back by as much, since this machine cannot sleep. On Linux nothing tells the agent that its PC will sleep, or that
 it is stopped for an update, so these two goodbyes are not here. A portal that drops what it does not let through,
 instead of refusing it, cannot be told from a line that is down with a router that shows a page of its own, and is
-called the provider's. Rows 19 and 28, a probe that hangs and a line that is full, are held where these are made:
-`tests/agent` and `tests/readiness`.
+called the provider's. Two rows are held where they are made, in `tests/agent` and `tests/readiness`: a probe that
+hangs, and a line that is full.
 """
 
 
