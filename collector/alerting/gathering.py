@@ -4,7 +4,7 @@ What a letter says in it beside others is its part. Which letters belong togethe
 them waits for the others is decided where it is written. Pure.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from email.message import EmailMessage
 from typing import Final
 
@@ -12,7 +12,7 @@ import msgspec
 
 from collector.alerting.decide import Notice, Reason, Recipient
 from collector.alerting.incident import OWN, Incident
-from collector.alerting.letter import RoomFacts, label_of, sheet_of
+from collector.alerting.letter import RoomFacts, is_about_silence, label_of, sheet_of
 from collector.alerting.sheet import Item, Section, Sheet, address_of, as_mail, digest
 from collector.alerting.words import Words
 from contract.catalogue import Language, say
@@ -78,7 +78,7 @@ def part_of(notice: Notice, facts: RoomFacts, *, now: float, base_url: str) -> P
 def _cause(incident: Incident, facts: RoomFacts, words: Words) -> tuple[str, str]:
     """Why, as a code and in few words: of a silence what explains it, if anything does."""
     silence = facts.silence
-    if silence is not None and silence.cause is not Cause.UNKNOWN:
+    if silence is not None and silence.cause is not Cause.UNKNOWN and is_about_silence(incident):
         cause, certainty = f"outage.{silence.cause}", f"certainty.{silence.certainty.name}"
         return silence.cause.value, f"{say(cause, words.language)} ({say(certainty, words.language)})"
     findings = incident.findings or incident.first_findings
@@ -98,34 +98,19 @@ def gathered(parts: Mapping[str, Part], address: str, *, sender: str, now: float
     is_over = ordered[0].tag.startswith("ended/")
     code = "gathered.ended" if is_over else "gathered.open"
     since_s = max(part.since_s for part in ordered) if is_over else min(part.since_s for part in ordered)
-    facts = {"count": len(ordered), "area": ordered[0].area}
     shared = ordered[0].cause if len({part.cause for part in ordered}) == 1 else ""
-    steps = dict.fromkeys(step for part in ordered for step in part.steps)
-    if not is_over and (whom := _whom_to_ask(ordered)):
-        # One call for all of them comes before one for each.
-        steps = dict.fromkeys((words.say(f"gathered.do.{whom}", count=len(ordered)), *steps))
-    site = base_url.rstrip("/")
-    is_alike = len({part.first for part in ordered}) == 1
-    items = [
-        Item(part.room, _sign(part, with_first=not is_alike, with_cause=not shared), part.url)
-        for part in ordered[:_ROOMS_SHOWN]
-    ]
-    if len(ordered) > _ROOMS_SHOWN:
-        items.append(Item(words.say("gathered.more", count=len(ordered) - _ROOMS_SHOWN), "", f"{site}/"))
-    sections = [Section(words.say("gathered.rooms"), reasons=tuple(items))]
-    if steps:
-        sections.insert(0, Section(words.say("do"), steps=tuple(steps)))
+    site = f"{base_url.rstrip('/')}/"
     notes = [words.say("as_of", now=words.moment(now))]
     if not is_over:
         notes.append(words.say("gathered.will_tell"))
     notes.append(words.say("gathered.automatic", recipient=recipient.name or recipient.address))
     page = Sheet(
         level=worst(part.level for part in ordered),
-        first=words.say(code, since=words.moment(since_s), **facts),
+        first=words.say(code, count=len(ordered), area=ordered[0].area, since=words.moment(since_s)),
         room="",
         lead=(words.say("gathered.cause", cause=shared[:1].upper() + shared[1:]),) if shared else (),
-        sections=tuple(sections),
-        link=(words.say("gathered.link"), f"{site}/"),
+        sections=(*_to_do(ordered, words, is_over=is_over), _rooms(ordered, words, site, with_cause=not shared)),
+        link=(words.say("gathered.link"), site),
         notes=tuple(notes),
     )
     state = words.say(f"{code}.subject", count=len(ordered))
@@ -138,8 +123,28 @@ def gathered(parts: Mapping[str, Part], address: str, *, sender: str, now: float
     return message
 
 
+def _to_do(parts: Sequence[Part], words: Words, *, is_over: bool) -> Iterator[Section]:
+    """All steps of all rooms, each once; the one call that is for all of them first."""
+    steps = [step for part in parts for step in part.steps]
+    if not is_over and (whom := _whom_to_ask(parts)):
+        steps.insert(0, words.say(f"gathered.do.{whom}", count=len(parts)))
+    if steps:
+        yield Section(words.say("do"), steps=tuple(dict.fromkeys(steps)))
+
+
+def _rooms(parts: Sequence[Part], words: Words, site: str, *, with_cause: bool) -> Section:
+    """Each room with its link, and with what is not said of all of them."""
+    with_first = len({part.first for part in parts}) > 1
+    items = [
+        Item(part.room, _sign(part, with_first=with_first, with_cause=with_cause), part.url)
+        for part in parts[:_ROOMS_SHOWN]
+    ]
+    if len(parts) > _ROOMS_SHOWN:
+        items.append(Item(words.say("gathered.more", count=len(parts) - _ROOMS_SHOWN), "", site))
+    return Section(words.say("gathered.rooms"), reasons=tuple(items))
+
+
 def _sign(part: Part, *, with_first: bool, with_cause: bool) -> str:
-    """What is not said of all of them."""
     cause = f"{part.cause[:1].upper()}{part.cause[1:]}."
     return " ".join(said for said, wanted in ((part.first, with_first), (cause, with_cause)) if wanted)
 

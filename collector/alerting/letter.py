@@ -170,9 +170,7 @@ def sheet_of(notice: Notice, facts: RoomFacts, words: Words, base_url: str, earl
 
 def _silence(incident: Incident, why: Explanation | None, words: Words) -> Iterator[Section]:
     """Why the room was not heard, where the incident is about that and something is known."""
-    if why is None or why.cause is Cause.UNKNOWN:
-        return
-    if not any(one.code in _SILENCES for one in (*incident.first_findings, *incident.findings)):
+    if why is None or why.cause is Cause.UNKNOWN or not is_about_silence(incident):
         return
     known_by = ", ".join(say(f"witness.{one}", words.language) for one in why.evidence)
     sign = words.say("known_by", evidence=known_by)
@@ -183,6 +181,11 @@ def _silence(incident: Incident, why: Explanation | None, words: Words) -> Itera
         say(code, words.language) for code in (f"outage.{why.cause}", f"certainty.{why.certainty.name}")
     )
     yield Section(words.say("silence"), reasons=(Item(f"{cause} ({certainty}).", sign),))
+
+
+def is_about_silence(incident: Incident) -> bool:
+    """Whether the room was not heard: then what explains its silence explains the incident."""
+    return any(one.code in _SILENCES for one in (*incident.first_findings, *incident.findings))
 
 
 _SILENCES: Final = frozenset({"ROOM_SILENT", "ROOM_SILENT_ON_BATTERY", "PC_SWITCHED_OFF", "PC_ASLEEP", "AGENT_STOPPED"})

@@ -117,6 +117,11 @@ def test_rooms_with_causes_of_their_own_say_them_each() -> None:
     assert all(cause.casefold() in said.casefold() for cause in causes)
 
 
+def test_a_silence_of_earlier_today_does_not_explain_another_trouble() -> None:
+    assert part(about(1, CAMERA), facts(1)).why == "CAMERA_LOST"
+    assert part(about(1), facts(1)).why == "AREA_POWER"
+
+
 def test_the_end_is_a_letter_too() -> None:
     message = mail(parts([1, 2, 3], Reason.ENDED), NOW_S + 4000)
     assert message["Subject"] == "[Sẵn Sàng] Đồng Văn, Hà Giang: 3 phòng đã hết sự cố (08:10 24/11)"
