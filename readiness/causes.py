@@ -319,6 +319,8 @@ def _battery(silence: Silence) -> Explanation | None:
         return _by(silence, Cause.UPS_EMPTY, Witness.WAS_ON_BATTERY, Witness.PC_STARTED_ANEW)
     was_open = silence.rungs.get("", 0) * 2 > sum(silence.rungs.values())
     if lived_on and not was_open and silence.failed_rung in ("", *_NETWORK_GONE):
+        if _is_area(silence) and silence.batteries_near_count:
+            return _by(silence, Cause.AREA_POWER, Witness.WAS_ON_BATTERY, Witness.NEIGHBOURS_SILENT)
         return _by(silence, Cause.POWER_CUT_NETWORK, Witness.WAS_ON_BATTERY, Witness.PC_RAN_ON)
     return None
 

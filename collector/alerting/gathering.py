@@ -4,7 +4,7 @@ What a letter says in it beside others is its part. Which letters belong togethe
 them waits for the others is decided where it is written. Pure.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
 from typing import Final
 
@@ -109,7 +109,7 @@ def gathered(parts: Mapping[str, Part], address: str, *, sender: str, now: float
         first=words.say(code, count=len(ordered), area=ordered[0].area, since=words.moment(since_s)),
         room="",
         lead=(words.say("gathered.cause", cause=shared[:1].upper() + shared[1:]),) if shared else (),
-        sections=(*_to_do(ordered, words, is_over=is_over), _rooms(ordered, words, site, with_cause=not shared)),
+        sections=(_to_do(ordered, words, is_over=is_over), _rooms(ordered, words, site, with_cause=not shared)),
         link=(words.say("gathered.link"), site),
         notes=tuple(notes),
     )
@@ -123,13 +123,13 @@ def gathered(parts: Mapping[str, Part], address: str, *, sender: str, now: float
     return message
 
 
-def _to_do(parts: Sequence[Part], words: Words, *, is_over: bool) -> Iterator[Section]:
-    """All steps of all rooms, each once; the one call that is for all of them first."""
-    steps = [step for part in parts for step in part.steps]
+def _to_do(parts: Sequence[Part], words: Words, *, is_over: bool) -> Section:
+    """All steps of all rooms, each once, if there are any; the one call that is for all of them first."""
+    nothing = words.say("do.nothing")
+    steps = [step for part in parts for step in part.steps if step != nothing]
     if not is_over and (whom := _whom_to_ask(parts)):
         steps.insert(0, words.say(f"gathered.do.{whom}", count=len(parts)))
-    if steps:
-        yield Section(words.say("do"), steps=tuple(dict.fromkeys(steps)))
+    return Section(words.say("do"), steps=tuple(dict.fromkeys(steps)) or (nothing,))
 
 
 def _rooms(parts: Sequence[Part], words: Words, site: str, *, with_cause: bool) -> Section:

@@ -29,7 +29,7 @@ from collector.rooms.registry import Registry
 from collector.storage.database import open_database, sqlite_url
 from deploy.demo.lesson_server import start_dns
 from deploy.demo.plans import ROOM_PLAN, this_pc_plan
-from deploy.demo.rooms import DemoRoom, demo_rooms
+from deploy.demo.rooms import DemoRoom, demo_rooms, office_rooms
 from deploy.demo.scenario import PERIOD_S, RoomScript, events_of
 from deploy.demo.wire import Wire
 
@@ -109,7 +109,7 @@ class SimulatedRoom:
                 else:
                     await self.wire.mend()
                     self.switch_on()
-            if ("link_cut" in troubles) != is_cut:
+            if (not {"link_cut", "area_dark"}.isdisjoint(troubles)) != is_cut:
                 is_cut = not is_cut
                 await (self.wire.cut() if is_cut else self.wire.mend())
             await asyncio.sleep(0.5)
@@ -126,6 +126,7 @@ class Demo:
         self._broker: str = arguments.broker
         self._store: str = arguments.store
         self._rooms = demo_rooms(arguments.rooms)
+        self._area = office_rooms(self._rooms)
         self._programs: list[asyncio.subprocess.Process] = []
         self._simulated: list[SimulatedRoom] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -169,7 +170,7 @@ class Demo:
         await self._start("agent", "-m", "agent", "run", "--config", str(files[THIS_PC]))
         self._began_s = time.monotonic()
         for number, room in enumerate(self._rooms):
-            script = RoomScript(number, len(self._rooms))
+            script = RoomScript(number, len(self._rooms), self._area)
             simulated = SimulatedRoom(number, room, files[room.room], script, self._began_s)
             simulated.wire = self._wires[room.room]
             self._simulated.append(simulated)
@@ -223,6 +224,7 @@ class Demo:
             f'[mail]\nmode = "folder"\nfolder = "outbox"\n'
             f"# Everything is quicker than in earnest, so that there is something to see.\n"
             f'[alerts]\nhold_off_s = "8s"\nclear_after_s = "8s"\ngrace_s = "6s"\nsilent_after_s = "15s"\n'
+            f'gather_s = "5s"\n'
             f"review_every_s = 1\n{store}",
             encoding="utf-8",
         )
@@ -238,9 +240,8 @@ class Demo:
                 ["room", "name", "province", "district", "school", "contact_name", "contact_mail", "language"]
             )
             for room in self._rooms:
-                mail = f"{room.room}@example.vn"
                 write.writerow(
-                    [room.room, room.name, room.province, room.district, room.school, room.contact, mail, "vi"]
+                    [room.room, room.name, room.province, room.district, room.school, room.contact, room.mail, "vi"]
                 )
             write.writerow([THIS_PC, "Máy này", "Hà Nội", "", "Demo", "Quản trị", "it@example.vn", "vi"])
         engine = open_database(sqlite_url(data / "collector.db"))
@@ -313,12 +314,15 @@ class Demo:
     def _tell_story(self, said: set[tuple[int, str, int]]) -> None:
         elapsed_s = time.monotonic() - self._began_s
         period, within_s = divmod(elapsed_s, PERIOD_S)
-        for event in events_of(len(self._rooms), int(period)):
+        for event in events_of(len(self._rooms), int(period), self._area):
+            is_of_area = event.kind == "area_dark"
             for at_s, ends in ((event.from_s, False), (event.to_s, True)):
-                key = (int(period), event.kind + ("." if ends else ""), event.room)
+                key = (int(period), event.kind + ("." if ends else ""), -1 if is_of_area else event.room)
                 if within_s >= at_s and key not in said:
                     said.add(key)
-                    print(f"{elapsed_s:5.0f} s  {_STORY[event.kind][ends]}: {self._rooms[event.room].name}", flush=True)
+                    room = self._rooms[event.room]
+                    where = f"{room.district}, {len(self._area)} rooms" if is_of_area else room.name
+                    print(f"{elapsed_s:5.0f} s  {_STORY[event.kind][ends]}: {where}", flush=True)
 
     def _tell_mails(self) -> None:
         for path in sorted((self._folder / "outbox").glob("*.eml")):
@@ -355,6 +359,7 @@ _STORY: Final = {
     "link_cut": ("the internet line is cut", "the line is mended; the backlog follows"),
     "power_cut": ("the mains fail, the UPS carries on", "the mains are back"),
     "pc_dies": ("the UPS is empty, the PC goes off", "the PC boots"),
+    "area_dark": ("the mains fail in a district, and its routers with them", "the mains are back"),
     "slow_link": ("the line becomes slow and lossy", "the line is good again"),
 }
 

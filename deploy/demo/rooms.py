@@ -1,6 +1,9 @@
 """The rooms of the demo: made-up schools in real provinces."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from collector.alerting.gathering import FEWEST
 
 
 class DemoRoom(NamedTuple):
@@ -12,6 +15,7 @@ class DemoRoom(NamedTuple):
     district: str
     school: str
     contact: str
+    mail: str
 
 
 _PLACES: Final = (
@@ -23,11 +27,13 @@ _PLACES: Final = (
     ("Điện Biên", "Mường Nhé", "THCS Sín Thầu"),
     ("Sơn La", "Sốp Cộp", "THCS Mường Lèo"),
     ("Nghệ An", "Kỳ Sơn", "THCS Na Ngoi"),
-    ("Quảng Nam", "Tây Giang", "THCS Ch'Ơm"),
-    ("Kon Tum", "Tu Mơ Rông", "THCS Măng Ri"),
     ("Gia Lai", "Kông Chro", "THCS Đăk Pơ Pho"),
-    ("Cà Mau", "Ngọc Hiển", "THCS Đất Mũi"),
+    ("Kon Tum", "Tu Mơ Rông", "THCS Măng Ri"),
+    ("Gia Lai", "Kông Chro", "THCS Đăk Pling"),
+    ("Gia Lai", "Kông Chro", "THCS Yang Trung"),
 )
+_OFFICE: Final = ("Kông Chro", "Phòng GD Kông Chro", "phonggd-kongchro@example.vn")
+"""A district whose rooms all have the same person to answer for them."""
 _CONTACTS: Final = ("Thầy Hùng", "Cô Lan", "Thầy Páo", "Cô Mai", "Thầy Dũng", "Cô Thảo", "Thầy Sính", "Cô Hạnh")
 
 
@@ -38,6 +44,15 @@ def demo_rooms(count: int) -> tuple[DemoRoom, ...]:
         province, district, school = _PLACES[number % len(_PLACES)]
         more = number // len(_PLACES)
         name = f"Phòng trực tuyến {school}" + (f" ({more + 1})" if more else "")
-        contact = _CONTACTS[number % len(_CONTACTS)]
-        rooms.append(DemoRoom(f"room-{number + 1:03d}", name, province, district, school, contact))
+        room = f"room-{number + 1:03d}"
+        contact, mail = _CONTACTS[number % len(_CONTACTS)], f"{room}@example.vn"
+        if district == _OFFICE[0]:
+            _, contact, mail = _OFFICE
+        rooms.append(DemoRoom(room, name, province, district, school, contact, mail))
     return tuple(rooms)
+
+
+def office_rooms(rooms: Sequence[DemoRoom]) -> tuple[int, ...]:
+    """The numbers of the rooms of that district; none where the demo has too few rooms for it."""
+    numbers = tuple(number for number, room in enumerate(rooms) if room.district == _OFFICE[0])
+    return numbers if len(numbers) >= FEWEST else ()

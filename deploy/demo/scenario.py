@@ -1,6 +1,7 @@
 """What happens in the simulated rooms, and what their probes would answer at any moment. Pure: time comes in."""
 
 import random
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from agent.probe import ProbeFailed, Values
@@ -15,14 +16,16 @@ _LOW_SHARE: Final = 0.2
 class Event(NamedTuple):
     """Something that happens to one room, from and to in seconds since the story began."""
 
-    kind: str  # camera_lost, link_cut, slow_link, power_cut, pc_dies
+    kind: str  # camera_lost, link_cut, slow_link, power_cut, pc_dies, area_dark
     room: int
     from_s: float
     to_s: float
 
 
-def events_of(rooms_count: int, period: int) -> tuple[Event, ...]:
-    """The story of one period: each trouble in a room of its own, as far as there are rooms."""
+def events_of(rooms_count: int, period: int, area: Collection[int] = ()) -> tuple[Event, ...]:
+    """The story of one period: each trouble in a room of its own, as far as there are rooms, and at last one in all
+    rooms of an area.
+    """
     first = period * 4
 
     def room(number: int) -> int:
@@ -34,20 +37,22 @@ def events_of(rooms_count: int, period: int) -> tuple[Event, ...]:
         Event("power_cut", room(2), 25, 85),
         Event("pc_dies", room(2), 55, 85),
         Event("slow_link", room(3), 30, 95),
+        *(Event("area_dark", number, 115, 155) for number in area),
     )
 
 
 class RoomScript:
     """One room's answers. `elapsed_s` is since the demo began; the same moment always gets the same answer."""
 
-    def __init__(self, room: int, rooms_count: int) -> None:
+    def __init__(self, room: int, rooms_count: int, area: Collection[int] = ()) -> None:
         self._room = room
         self._rooms_count = rooms_count
+        self._area = area
 
     def troubles(self, elapsed_s: float) -> dict[str, float]:
         """The kinds of event now at work in the room, and how many seconds each has lasted."""
         period, within_s = divmod(elapsed_s, PERIOD_S)
-        events = events_of(self._rooms_count, int(period))
+        events = events_of(self._rooms_count, int(period), self._area)
         mine = [one for one in events if one.room == self._room and one.from_s <= within_s < one.to_s]
         return {one.kind: within_s - one.from_s for one in mine}
 
@@ -66,7 +71,8 @@ class RoomScript:
         chance = random.Random(f"{self._room} {probe} {target} {elapsed_s:.0f}")  # noqa: S311 - a story, no secret
         troubles = self.troubles(elapsed_s)
         role = role_of(target)
-        if "link_cut" in troubles and role in ("isp", "international", "lesson", "dns"):
+        is_dark = "area_dark" in troubles  # the PC has a UPS, the router has none
+        if role in ("isp", "international", "lesson", "dns") and ("link_cut" in troubles or is_dark):
             if probe == "ping":
                 return _pings(chance, 0.0, lost=10)
             raise ProbeFailed(Outcome.TIMEOUT, f"{probe} {target}: no answer within 3 s")
@@ -88,11 +94,11 @@ class RoomScript:
                         "disk_free_bytes": 148_000_000_000, "uptime_s": self.uptime_s(elapsed_s),
                         "nic_up_bool": 1, "nic_speed_bps": 1e9, "nic_full_duplex_bool": 1}  # fmt: skip
             case "power":
-                return _power(troubles.get("power_cut"), chance)
+                return _power(troubles.get("power_cut", troubles.get("area_dark")), chance)
         raise ProbeFailed(Outcome.ABSENT, f"the scenario has no answer for {probe} {target}")
 
     def _ping(self, role: str, troubles: dict[str, float], chance: random.Random) -> Values:
-        if role == "camera" and "camera_lost" in troubles:
+        if (role == "camera" and "camera_lost" in troubles) or "area_dark" in troubles:
             return _pings(chance, 0.0, lost=10)
         far_ms = {"gateway": 0.8, "isp": 9.0, "national": 21.0, "international": 58.0, "lesson": 44.0}.get(role)
         if far_ms is None:

@@ -25,6 +25,10 @@ OPEN = replace(RAN_ON, measured_count=20, rungs={"": 18})
         pytest.param(replace(AREA, silent_near_count=2, near_count=2), Cause.ISP, id="two are no area"),
         pytest.param(replace(AREA, silent_far_count=2), Cause.ISP, id="a quarter of the others too"),
         pytest.param(replace(RAN_ON, on_battery=True), Cause.POWER_CUT_NETWORK, id="on battery, and lived on"),
+        pytest.param(
+            replace(AREA, rungs={}, on_battery=True, batteries_near_count=2),
+            Cause.AREA_POWER, id="on battery, and lived on, as the neighbours did",
+        ),
         pytest.param(replace(OPEN, on_battery=True), Cause.UNKNOWN, id="on battery, with the way open"),
         pytest.param(replace(RAN_ON, slept_s=700.0), Cause.PC_ASLEEP, id="slept for most of it"),
         pytest.param(replace(RAN_ON, slept_s=500.0), Cause.UNKNOWN, id="slept for less than half of it"),

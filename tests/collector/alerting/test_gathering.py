@@ -17,6 +17,7 @@ from tests.collector.alerting.troubles import (
     CAMERA,
     LAN,
     LOSSY,
+    NARROW,
     NOW_S,
     PAGES,
     PAO,
@@ -115,6 +116,15 @@ def test_rooms_with_causes_of_their_own_say_them_each() -> None:
     causes = {part(one, facts(1, silence=None)).cause for one in notices}
     assert len(causes) == 2
     assert all(cause.casefold() in said.casefold() for cause in causes)
+
+
+def test_nothing_to_do_is_said_only_where_nobody_has_to_do_anything() -> None:
+    well = parts([1, 2, 3], Reason.ENDED)
+    assert "Không cần làm gì" in text(mail(well))
+    one = incident(SILENT, opened_s=NOW_S, ended_s=NOW_S + 3600, room="room-4")
+    ailing = notice(replace(one, end_level=Level.DEGRADED, end_findings=(NARROW,)), Reason.ENDED)
+    well[ailing.key] = part(ailing, facts(4))
+    assert "Không cần làm gì" not in text(mail(well))
 
 
 def test_a_silence_of_earlier_today_does_not_explain_another_trouble() -> None:
