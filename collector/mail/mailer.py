@@ -115,7 +115,7 @@ class Mailer:
         self._lost_since_s: float | None = None
         self._refuses = False
         self._tidied_s = float("-inf")
-        self._unrecorded: dict[tuple[int, ...], tuple[float, str]] = {}
+        self._unrecorded: dict[tuple[int, ...], tuple[float, str, bytes | None]] = {}
         self._apart: set[int] = set()
 
     def start(self) -> None:
@@ -271,17 +271,19 @@ class Mailer:
                 self._outbox.refused(letter.letter, self._clock_s(), error.text(self._language))
             return
         # Record after sending: a crash here repeats a letter, it does not lose one.
+        mail = None
         if len(bundle.letters) > 1:
+            mail = bundle.mail.raw
             words = say("mail.gathered", self._language, count=len(bundle.letters), words=words)
         letters = tuple(one.letter for one in bundle.letters)
         self._apart.difference_update(letters)
-        self._unrecorded[letters] = (self._clock_s(), words)
+        self._unrecorded[letters] = (self._clock_s(), words, mail)
         self._record_again()
 
     def _record_again(self) -> None:
         """Write down what was sent; before anything else is, so that a full disk does not send a letter each minute."""
-        for letters, (sent_s, words) in list(self._unrecorded.items()):
-            self._outbox.sent(letters, sent_s, words)
+        for letters, (sent_s, words, mail) in list(self._unrecorded.items()):
+            self._outbox.sent(letters, sent_s, words, mail=mail)
             del self._unrecorded[letters]
 
     def _note_lost(self, error: RelayFailed, now: float, *, tried: bool) -> None:

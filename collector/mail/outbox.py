@@ -294,9 +294,11 @@ class Outbox:
         with self._engine.begin() as connection:
             return connection.execute(update(_letter).where(*same).values(claimed)).rowcount == 1
 
-    def sent(self, letters: Sequence[int], now: float, words: str) -> None:
-        """The server has taken them as one mail, even if another letter was to take a place in the meantime."""
-        self._close(letters, LetterState.SENT, now, words, _letter.c.state.in_(("waiting", "merged")))
+    def sent(self, letters: Sequence[int], now: float, words: str, *, mail: bytes | None = None) -> None:
+        """The server has taken them as one mail, even if another letter was to take a place in the meantime. `mail` is
+        kept as what was sent; without it the letter itself was.
+        """
+        self._close(letters, LetterState.SENT, now, words, _letter.c.state.in_(("waiting", "merged")), mail=mail)
 
     def refused(self, letter: int, now: float, words: str) -> None:
         """It will never be taken."""
@@ -350,9 +352,18 @@ class Outbox:
             self._look(connection)
 
     def _close(
-        self, letters: Sequence[int], state: LetterState, now: float, words: str, if_so: ColumnElement[bool]
+        self,
+        letters: Sequence[int],
+        state: LetterState,
+        now: float,
+        words: str,
+        if_so: ColumnElement[bool],
+        *,
+        mail: bytes | None = None,
     ) -> None:
-        values = {"state": state.value, "settled_s": now, "server_words": _brief(words)}
+        values: dict[str, object] = {"state": state.value, "settled_s": now, "server_words": _brief(words)}
+        if mail is not None:
+            values["raw"] = mail
         news: list[Telling] = []
         with self._engine.begin() as connection:
             for letter in letters:

@@ -54,10 +54,10 @@ class Cut(Outbox):
         super().__init__(engine)
         self.is_cut = False
 
-    def sent(self, letters: Sequence[int], now: float, words: str) -> None:
+    def sent(self, letters: Sequence[int], now: float, words: str, *, mail: bytes | None = None) -> None:
         if self.is_cut:
             raise PowerCut
-        super().sent(letters, now, words)
+        super().sent(letters, now, words, mail=mail)
 
 
 class Centre:

@@ -92,6 +92,8 @@ def test_fifteen_letters_to_one_person_about_one_district_are_one_mail(office: O
     assert counts(relay) == [15]
     assert relay.letters[0].to == (PAO.address,)
     assert office.states() == [("sent", "sent in one mail about 15 rooms: 250 2.0.0 taken")] * 15
+    shown = office.outbox.letter(office.outbox.letters(1)[0].letter)
+    assert shown == relay.letters[0].raw, "what is shown of each is what was sent"
     office.told.update(office.outbox.news())
     assert all(one.sent_s == office.clock.now for one in office.told.all())
     office.clock.advance(30 * AN_HOUR_S)
@@ -230,7 +232,7 @@ from collector.mail.relay import MailSettings
 from collector.mail.outbox import Outbox
 
 class Killed(Outbox):
-    def sent(self, letters, now, words):
+    def sent(self, letters, now, words, *, mail=None):
         os._exit(9)  # as a power cut would: after the relay's 250, before ours is on disk
 
 url, host, port, sender, now = sys.argv[1:]
