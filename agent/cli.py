@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     command("run", run, "Measure and send until stopped.")
     check = command("check-config", check_config, "Check settings and plan, and report all problems together.")
     check.add_argument("--plan", type=Path, help="check this plan (TOML) too")
-    probe = command("probe", probe_once, "Take one reading now and print it.", config=False)
+    probe = command(
+        "probe", probe_once, "Take one reading now and print it; exit 0 whatever comes of it.", config=False
+    )
     probe.add_argument("name", choices=probe_names(), help="the probe")
     probe.add_argument("--target", help="what to measure: an address, a URL, or a target's name")
     probe.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the probe")

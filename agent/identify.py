@@ -59,8 +59,7 @@ def sentences(address: str, seen: Seen, language: Language) -> Iterator[str]:
         return
     if identity.kind:
         family = say(f"family.{identity.family}", language)
-        name = " ".join(part for part in (identity.vendor, identity.model) if part)
-        yield say("identify.recognised", language, address=address, family=family, name=name).strip()
+        yield say("identify.recognised", language, address=address, family=family, name=identity.name).strip()
         if identity.firmware:
             yield "  " + say("identify.firmware", language, firmware=identity.firmware)
         yield "  " + say("identify.kind", language, kind=identity.kind, by=identity.by)

@@ -26,6 +26,22 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     firmware: str = ""
     by: str = ""
 
+    @property
+    def name(self) -> str:
+        """Vendor and model, each once: many devices say their maker in either.
+
+        >>> Identity(kind="ups", vendor="Dell", model="Dell UPS Tower").name
+        'Dell UPS Tower'
+        """
+        return named(self.vendor, self.model)
+
+
+def named(vendor: str, model: str) -> str:
+    """A device as people call it; empty where nothing is known."""
+    if vendor and model.casefold().startswith(vendor.casefold()):
+        return model
+    return f"{vendor} {model}".strip()
+
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What a device says of its parts, by their published names, and of its figures. Nothing is guessed.

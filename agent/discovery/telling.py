@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from agent.devices.kind import named
 from agent.discovery.sighting import Difference, Found, Proposed, plain
 from agent.peripherals.fitted import Fitted
 from contract.catalogue import Language, say
@@ -88,7 +89,7 @@ def _line(one: Proposed, language: Language) -> str:
 
 def _what(found: Found, language: Language) -> str:
     """`Axis P1455 (onvif, ping)`: as much as is known, without repeating itself."""
-    recognised = " ".join(part for part in (found.vendor, found.model) if part)
+    recognised = named(found.vendor, found.model)
     words = [recognised or (found.kind and say("discover.kind", language, kind=found.kind)), found.name]
     said = ", ".join(dict.fromkeys(word for word in words if word)) or say("discover.unidentified", language)
     return f"{said} ({', '.join(found.by)})"

@@ -51,6 +51,10 @@ class Refused(Exception):
         self.why = why
 
 
+NO_KEY: Final = "no key was given, and a reflector answers only whom it knows"
+"""What may be the reason for a silence: the plan from the centre brings the key, a command by hand has to."""
+
+
 class Silent(Exception):
     """Nothing came back: how far the test had got."""
 
@@ -131,7 +135,7 @@ class LineTest:
                         cookie = ask.cookie
                         self._idle_ns.append(arrival.at_ns - ask.sent_ns)
         if not cookie:
-            raise Silent("no answer")
+            raise Silent("no answer" if self._test.key else f"no answer; {NO_KEY}")
         return cookie
 
     def _begin(self, cookie: bytes) -> None:

@@ -67,17 +67,18 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     names (RFC 1035), captive portal (a page that must be exactly ours, RFC 9110), path MTU (RFC 2923), the lesson's
     servers, the collector (RFC 9293, RFC 8446).
 
-    Nothing is contacted that is not named here: a rung whose setting is empty is left out. `gateway = "auto"` means
-    that of the default route. `national` and `international` are addresses, with a port for a TCP connection, without
-    one for a ping; the way to them teaches the probe, while all is well, which router is the provider's first. That is
-    kept in memory, so a probe that starts amid an outage cannot tell the provider from what lies behind. `name_wanted`
-    must resolve, to `name_addresses` only if these are given, and no name below `name_absent` may resolve at all.
-    `resolver` is another resolver to compare with. `{nonce}` in `portal_url` and `portal_body` stands for letters that
-    are new each time; a URL by number tells a captive portal from names that lie. `mtu_address` must answer pings of
-    any size. One turn costs about 2.5 KB beyond the gateway with everything named; each `thorough_every_count`-th turn,
-    and each one after a turn or amid one in which something failed, costs 8 KB more for `mtu_address`, `lesson` and
-    the collector's TLS, and 30 KB while large packets vanish: 0.9 MB a day at every five minutes. While the agent has
-    no connection, the ladder is walked at each tick, whatever its interval.
+    Nothing is contacted that is not named here: a rung whose setting is empty is left out. Of a plan from the centre
+    that names no `lesson`, the centre fills in the servers of the room's profile; `lesson = []` leaves them out.
+    `gateway = "auto"` means that of the default route. `national` and `international` are addresses, with a port for a
+    TCP connection, without one for a ping; the way to them teaches the probe, while all is well, which router is the
+    provider's first. That is kept in memory, so a probe that starts amid an outage cannot tell the provider from what
+    lies behind. `name_wanted` must resolve, to `name_addresses` only if these are given, and no name below
+    `name_absent` may resolve at all. `resolver` is another resolver to compare with. `{nonce}` in `portal_url` and
+    `portal_body` stands for letters that are new each time; a URL by number tells a captive portal from names that lie.
+    `mtu_address` must answer pings of any size. One turn costs about 2.5 KB beyond the gateway with everything named;
+    each `thorough_every_count`-th turn, and each one after a turn or amid one in which something failed, costs 8 KB
+    more for `mtu_address`, `lesson` and the collector's TLS, and 30 KB while large packets vanish: 0.9 MB a day at
+    every five minutes. While the agent has no connection, the ladder is walked at each tick, whatever its interval.
     """
 
     target: Target = "pc"

@@ -8,6 +8,7 @@ import msgspec
 
 from agent.media.burst import figures
 from agent.media.packets import MEDIA_THREADS, Burst, Sent, Wire, send_burst
+from agent.media.streaming import NO_KEY
 from agent.network.resolving import resolve
 from agent.probe import ProbeFailed, Value, Values
 from agent.spending.circumstances import CIRCUMSTANCES
@@ -120,7 +121,8 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
         if not values.get("received_count"):
             if sent.refusal is not None:
                 raise ProbeFailed(sent.refusal.outcome, f"{what}: {sent.refusal}", values)
-            raise ProbeFailed(Outcome.TIMEOUT, f"{what}: none of {len(sent.echoes)} packets was answered", values)
+            hint = "" if self.key else f"; {NO_KEY}"
+            raise ProbeFailed(Outcome.TIMEOUT, f"{what}: none of {len(sent.echoes)} packets was answered{hint}", values)
         return values
 
     def _values_of(self, sent: Sent, burst: Burst) -> Values:

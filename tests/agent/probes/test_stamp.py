@@ -121,6 +121,11 @@ def test_spoilt_answers_are_lost(reflecting: Reflecting) -> None:
     assert values["loss_forward_ratio"] == 0.0
 
 
+def test_a_silence_without_a_key_says_what_may_be_the_reason(reflecting: Reflecting) -> None:
+    with pytest.raises(ProbeFailed, match="no key was given, and a reflector answers only whom it knows"):
+        through(reflecting, key="", timeout_s=0.2, duration_s=0.2)
+
+
 def test_a_line_without_end_of_loss_is_a_timeout_with_its_figures(reflecting: Reflecting) -> None:
     with pytest.raises(ProbeFailed, match=r"none of \d+ packets was answered") as failed:
         through(reflecting, Steady(loss=1.0), timeout_s=0.2, duration_s=0.2)
